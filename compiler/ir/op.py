@@ -1,0 +1,180 @@
+"""What an op is: one final class that holds everything known about it.
+
+Attributes are dataclass fields; methods are the type rule, the parameters it owns, the torch and NumPy forms and the cost;
+samples are its tests; the docstring is its documentation. Ops that can be composed carry a `formula` in the language, which
+is their meaning and their NumPy form unless a faster one is given.
+
+Lowerings return source text. Operand texts arrive as `Code`, which knows how tightly it binds.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar, final
+
+from compiler.ir.dims import Dim
+from compiler.ir.initializers import Initializer
+from compiler.ir.types import DType, TensorType
+
+TUPLE, CONDITIONAL, OR, AND, COMPARISON, SUM, PRODUCT, NEGATION, POWER, ATOM = range(10)
+
+
+@final
+class Code(str):
+    """A Python expression and how tightly its outermost operator binds (`SUM` … `ATOM`)."""
+
+    level: int
+
+    def __new__(cls, text: str, level: int = ATOM) -> Code:
+        made = super().__new__(cls, text)
+        made.level = level
+        return made
+
+    def within(self, level: int) -> str:
+        """The text, in parentheses where it binds less tightly than `level`."""
+        return str(self) if self.level >= level else f"({self})"
+
+    @property
+    def tight(self) -> str:
+        """The text as it may stand before `.method()` or `[index]`."""
+        return self.within(ATOM)
+
+
+class RuleError(Exception):
+    """A type rule refuses its operands or attributes.
+
+    `at` names the operand or attribute to point at; `{x}` in texts stands for what the spec wrote for operand `x`;
+    `labels` gives a few words about other operands.
+    """
+
+    def __init__(
+        self, code: str, message: str, *, at: str | None = None, help: str | None = None, labels: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.at = at
+        self.help = help
+        self.labels = dict(labels or {})
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ParameterSpec:
+    """A tensor that an op owns: weights are trainable, statistics are not (buffers)."""
+
+    name: str
+    type: TensorType
+    init: Initializer
+    trainable: bool = True
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class SampleTensor:
+    """An operand to test with: uniform numbers within [low, high), integers for integer types."""
+
+    shape: tuple[int, ...]
+    dtype: DType = DType.F32
+    low: float = -2.0
+    high: float = 2.0
+
+    @property
+    def type(self) -> TensorType:
+        return TensorType.of(self.dtype, *self.shape)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """An op instance with operands: the generated tests run every sample on every back end."""
+
+    op: Op
+    operands: tuple[SampleTensor, ...]
+
+
+class Lowering(ABC):
+    """Abstract: what a back end offers an op while printing one use of it."""
+
+    operand_types: tuple[TensorType, ...]
+    result_types: tuple[TensorType, ...]
+
+    @property
+    def result(self) -> TensorType:
+        return self.result_types[0]
+
+    @abstractmethod
+    def dim(self, dim: Dim) -> str:
+        """Source text of a size."""
+
+    @abstractmethod
+    def use(self, function: Callable[..., Any]) -> str:
+        """The name under which a function marked `emitted` can be called in the printed file, which will contain it."""
+
+    def dims(self, shape: tuple[Dim, ...]) -> str:
+        """Source text of a tuple of sizes."""
+        texts = [self.dim(dim) for dim in shape]
+        return f"({texts[0]},)" if len(texts) == 1 else f"({', '.join(texts)})"
+
+
+class Op(ABC):
+    """Abstract: an operation of the language. Subclasses are final frozen dataclasses."""
+
+    name: ClassVar[str]
+    operands: ClassVar[tuple[str, ...]] = ("x",)
+    formula: ClassVar[str | None] = None
+    family: ClassVar[str] = ""
+
+    @abstractmethod
+    def infer(self, *operands: TensorType) -> TensorType | tuple[TensorType, ...]:
+        """The type of the result (a tuple where there are several); raises RuleError."""
+
+    def parameters(self, *operands: TensorType) -> tuple[ParameterSpec, ...]:  # noqa: ARG002 - most ops own none
+        """The tensors this op owns, in the order in which they follow the operands."""
+        return ()
+
+    def torch_module(self, *operands: TensorType) -> str | None:  # noqa: ARG002 - most ops are functions
+        """The constructor call of the `torch.nn` module that does this; None where only a function does.
+
+        Ops with parameters must have one, and its `state_dict` names are those of `parameters`.
+        """
+        return None
+
+    def torch_apply(self, at: Lowering, module: str, *arguments: Code) -> str:  # noqa: ARG002 - the plain call needs no types
+        """The call of that module on the operands."""
+        return f"{module}({', '.join(arguments)})"
+
+    def torch(self, at: Lowering, *arguments: Code) -> str:
+        """The expression with torch (`torch`, `F`); ops with parameters need none."""
+        raise NotImplementedError(f"{self.name} has a torch module, not a function")
+
+    def numpy(self, at: Lowering, *arguments: Code) -> str:
+        """The expression with NumPy (`np`), in evaluation mode, given operands and then parameters; ops with a formula need none."""
+        raise NotImplementedError(f"{self.name} has neither a NumPy form nor a formula")
+
+    def cost(self, operands: tuple[TensorType, ...], results: tuple[TensorType, ...]) -> Dim:  # noqa: ARG002 - most ops multiply nothing
+        """Multiply-adds of one evaluation; products only, as papers count them."""
+        return Dim.of(0)
+
+    @classmethod
+    @abstractmethod
+    def samples(cls) -> Iterator[Sample]:
+        """Instances with non-default attributes and operands of several ranks and sizes."""
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EMITTED: dict[str, Callable[..., Any]] = {}
+
+
+def emitted(function: F) -> F:
+    """Mark a function that printed files contain: its source is copied into them, where `np` or `torch` is bound.
+
+    It uses nothing but its arguments, `np` or `torch`/`F`, builtins, `math` and other emitted functions; names are unique.
+    """
+    known = EMITTED.setdefault(function.__name__, function)
+    if known.__module__ != function.__module__:
+        raise ValueError(f"two emitted functions are named {function.__name__}")
+    return function

@@ -429,7 +429,9 @@ def _bound_by_shift(dim: Dim) -> int | None:
         shifted = shifted + product
     total = 0
     for monomial, coefficient in _terms(shifted).items():
-        spans = [None if isinstance(atom, str) or None in (atom.low, atom.high) else (atom.high or 0) - (atom.low or 0) for atom, _ in monomial]
+        spans = [
+            None if isinstance(atom, str) or None in (atom.low, atom.high) else (atom.high or 0) - (atom.low or 0) for atom, _ in monomial
+        ]
         if coefficient < 0 and None in spans:
             return None
         if coefficient < 0 or not monomial:

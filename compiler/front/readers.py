@@ -24,7 +24,7 @@ class TrustedPath(str):
 class ReaderError(Exception):
     """What is wrong with a source and what to do; `attribute` is the reader's attribute to point at, if one is to blame."""
 
-    def __init__(self, message: str, help: str | None = None, attribute: str | None = None, code: str = "NL500") -> None:  # noqa: A002 - the record's word
+    def __init__(self, message: str, help: str | None = None, attribute: str | None = None, code: str = "NL500") -> None:
         super().__init__(message)
         self.message = message
         self.help = help

@@ -17,6 +17,7 @@ from typing import Final, final
 
 from compiler.ir.monomials import (
     MAXIMUM_DEGREE,
+    MAXIMUM_TERMS,
     Atom,
     DimOverflow,
     FloorDivision,
@@ -29,7 +30,7 @@ from compiler.ir.monomials import (
     evaluate_terms,
     leading_coefficient,
     multiply_monomials,
-    period_of,
+    periods_of,
     render,
     symbols_of,
     take_multiples,
@@ -37,7 +38,6 @@ from compiler.ir.monomials import (
 
 __all__ = ["Dim", "DimOverflow", "at_least", "compare", "divisible", "solve"]
 
-MAXIMUM_TERMS: Final = 200
 MAXIMUM_COEFFICIENT: Final = 2**63
 MAXIMUM_CASES: Final = 256
 
@@ -56,7 +56,7 @@ class Dim:
         """The size called `name`, at least 1; raises ValueError where the name is not an identifier."""
         if not name.isidentifier():
             raise ValueError(f"`{name}` is not a name")
-        return _polynomial({((name, 1),): 1})
+        return _atom(name)
 
     @staticmethod
     def of(value: Dim | int) -> Dim:
@@ -71,9 +71,7 @@ class Dim:
     @property
     def symbols(self) -> frozenset[str]:
         """The names this size depends on, those inside floor divisions included."""
-        if self._constant is not None:
-            return frozenset()
-        return symbols_of(self._terms)
+        return symbols_of(_terms(self))
 
     def __add__(self, other: Dim | int) -> Dim:
         right = other._constant if type(other) is Dim else other
@@ -162,9 +160,7 @@ class Dim:
 
     def evaluate(self, values: Mapping[str, int]) -> int:
         """The integer at these symbol values; KeyError for a missing symbol, ZeroDivisionError as in Python."""
-        if self._constant is not None:
-            return self._constant
-        return evaluate_terms(self._terms, values)
+        return self._constant if self._constant is not None else evaluate_terms(self._terms, values)
 
     def lower_bound(self) -> int | None:
         """A value this size never falls below, not always the largest such; None where none was found."""
@@ -173,7 +169,7 @@ class Dim:
     def upper_bound(self) -> int | None:
         """A value this size never exceeds, not always the smallest such; None where none was found."""
         bound = (-self).lower_bound()
-        return -bound if bound is not None else None
+        return None if bound is None else -bound
 
 
 def compare(a: Dim | int, b: Dim | int) -> bool | None:
@@ -202,8 +198,8 @@ def solve(pattern: Dim, value: Dim | int, unknown: str | None = None) -> dict[st
     name = unknown if unknown is not None else min(pattern.symbols)
     if unknown is None and len(pattern.symbols) > 1:
         return None
-    offset, slope = pattern.substitute({name: 0}), pattern.substitute({name: 1})
-    slope = slope - offset
+    offset = pattern.substitute({name: 0})
+    slope = pattern.substitute({name: 1}) - offset
     if slope == 0 or slope * Dim.symbol(name) + offset != pattern:
         return None
     rest = Dim.of(value) - offset
@@ -338,9 +334,7 @@ def _bound_by_shift(dim: Dim) -> int | None:
         shifted = shifted + product
     total = 0
     for monomial, coefficient in _terms(shifted).items():
-        spans = [
-            None if isinstance(atom, str) or None in (atom.low, atom.high) else (atom.high or 0) - (atom.low or 0) for atom, _ in monomial
-        ]
+        spans = [None if isinstance(atom, str) else atom.span for atom, _ in monomial]
         if coefficient < 0 and None in spans:
             return None
         if coefficient < 0 or not monomial:
@@ -391,19 +385,15 @@ def _decide(dim: Dim, question: Callable[[Dim], bool | None]) -> bool | None:
         return answer
     try:
         answers = {question(case) for case in _cases(dim)}
-    except DimOverflow:
+    except (DimOverflow, ZeroDivisionError):
         return None
     return answers.pop() if len(answers) == 1 else None
 
 
 def _cases(dim: Dim) -> Iterator[Dim]:
     """The size with each divided symbol written as period times a symbol plus a residue; the size itself where that is too many cases."""
-    periods: dict[str, int] = {}
-    for atom in divisions_of(_terms(dim)):
-        for name in atom.symbols:
-            periods[name] = math.lcm(periods.get(name, 1), period_of(atom))
-    names = [name for name, period in periods.items() if period > 1]
-    if math.prod(periods[name] for name in names) > MAXIMUM_CASES:
-        names = []
-    for residues in itertools.product(*(range(periods[name]) for name in names)):
-        yield dim.substitute({name: periods[name] * Dim.symbol(name) - residue for name, residue in zip(names, residues, strict=True)})
+    periods = periods_of(_terms(dim))
+    if math.prod(periods.values()) > MAXIMUM_CASES:
+        periods = {}
+    for residues in itertools.product(*map(range, periods.values())):
+        yield dim.substitute({name: periods[name] * Dim.symbol(name) - residue for name, residue in zip(periods, residues, strict=True)})

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias, Union, final
 
+MAXIMUM_TERMS: Final = 200
 MAXIMUM_DEGREE: Final = 64
 MAXIMUM_DEPTH: Final = 32
 MAXIMUM_TEXT: Final = 4000
@@ -21,7 +22,7 @@ Names: TypeAlias = Mapping[str, str] | None
 
 
 @final
-class DimOverflow(ValueError):  # noqa: N818 - named like OverflowError, of which it is the kind
+class DimOverflow(ValueError):
     """A size grew past the limits: too many terms, too large a coefficient or degree, too deep a nesting."""
 
 
@@ -49,6 +50,11 @@ class FloorDivision:
         """The divisor where it has no symbols; it is positive."""
         return self.divisor[()] if self.divisor.keys() == {()} else None
 
+    @property
+    def span(self) -> int | None:
+        """The distance of the bounds, None where one is missing."""
+        return self.high - self.low if self.high is not None and self.low is not None else None
+
     def __eq__(self, other: object) -> bool:
         return type(other) is FloorDivision and self.text == other.text
 
@@ -75,10 +81,19 @@ def symbols_of(terms: Terms) -> frozenset[str]:
     return frozenset(names)
 
 
-def period_of(division: FloorDivision) -> int:
-    """How far to move a symbol for `division` to change by a polynomial; divisors with symbols count as 1."""
+def periods_of(terms: Terms) -> dict[str, int]:
+    """How far to move each symbol for every floor division to change by a polynomial, symbols of period 1 left out."""
+    periods: dict[str, int] = {}
+    for division in divisions_of(terms):
+        period = _period_of(division)
+        for name in sorted(division.symbols) if period > 1 else ():
+            periods[name] = math.lcm(periods.get(name, 1), period)
+    return periods
+
+
+def _period_of(division: FloorDivision) -> int:
     inner = divisions_of(division.numerator) + divisions_of(division.divisor)
-    return (division.constant_divisor or 1) * math.lcm(*map(period_of, inner))
+    return (division.constant_divisor or 1) * math.lcm(*map(_period_of, inner))
 
 
 def evaluate_terms(terms: Terms, values: Mapping[str, int]) -> int:
@@ -145,6 +160,8 @@ def take_multiples(numerator: Terms, divisor: Terms) -> tuple[Terms, Terms]:
         for other, coefficient in divisor.items():
             product = multiply_monomials(factor, other)
             rest[product] = rest.get(product, 0) - count * coefficient
+        if len(rest) > 2 * MAXIMUM_TERMS:
+            raise DimOverflow(f"a floor division needs more than {2 * MAXIMUM_TERMS} terms")
 
 
 def cancel(numerator: Terms, divisor: Terms, positive: bool) -> tuple[Terms, Terms] | None:

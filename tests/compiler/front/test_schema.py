@@ -240,7 +240,7 @@ WORDS = st.sampled_from(["x", "conv(3, 3)", "f32[N]", "", "true", "null", "1", "
 KEYS = WORDS.filter(bool)
 LEAVES: dict[str, st.SearchStrategy[Any]] = {
     "string": WORDS,
-    "integer": st.integers(-3, 2**40),
+    "integer": st.integers(-3, 2**40) | st.just(2.0),
     "number": st.floats(allow_nan=False, allow_infinity=False) | st.integers(0, 9),
     "boolean": st.booleans(),
 }
@@ -271,7 +271,8 @@ def near_values(draw: st.DrawFn, schema: dict[str, Any]) -> Any:
     options = [option["required"][0] for option in schema.get("oneOf", [])]
     free = [name for name in schema["properties"] if name not in schema["required"] and name not in options]
     names = [*schema["required"], *draw(st.lists(st.sampled_from(free), unique=True, max_size=3) if free else st.just([]))]
-    names += [draw(st.sampled_from(options))] if options else []
+    if options:
+        names += draw(st.sampled_from([options[:1], options[1:], options]))
     if draw(st.integers(0, 19)) == 19:
         names.pop(draw(st.integers(0, len(names) - 1)))
         names.append(draw(st.sampled_from([*schema["properties"], "unknown"])))

@@ -1,4 +1,4 @@
-"""Convolutions over 1, 2 or 3 spatial dimensions. Layout N, C, spatial; weights [filters, C/groups, *kernel].
+"""Convolutions over 1, 2 or 3 spatial dimensions and their transposes. Layout N, C, spatial.
 
 All are cross-correlations (the kernel is not flipped), as in PyTorch and ONNX. N = batch, C = channels.
 """
@@ -8,92 +8,31 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, final
+from typing import TYPE_CHECKING, ClassVar, final
 
-from compiler.ir.dims import Dim
+from compiler.ir.dims import Dim, at_least
 from compiler.ir.initializers import FanInUniform
 from compiler.ir.op import Code, Lowering, Op, ParameterSpec, RuleError, Sample, SampleTensor, emitted
-from compiler.ir.signature import NonNegative, Positive
+from compiler.ir.signature import Positive
 from compiler.ir.types import TensorType
-from compiler.ops.base import keywords, register, require_float, require_known, require_rank
+from compiler.ops.base import keywords, register, require_float, require_known
+from compiler.ops.windows import (
+    TORCH_PAD_MODES,
+    Padding,
+    PaddingMode,
+    Pads,
+    Size,
+    Windows,
+    pad_spatial,
+    require_spatial,
+    resolve_padding,
+    shown,
+    sliding_windows,
+    spatial_sizes,
+)
 
 if TYPE_CHECKING:
     import numpy as np
-
-Size = Positive | tuple[Positive, ...]
-Padding = NonNegative | tuple[NonNegative, ...] | Literal["same", "valid"]
-PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
-
-TORCH_PAD_MODES = {mode: "" if mode == "zeros" else f", mode={mode!r}" for mode in ("zeros", "reflect", "replicate", "circular")}
-SPATIAL = "(N, C and 1, 2 or 3 spatial ones)"
-
-
-def spatial_sizes(name: str, attribute: str, value: int | tuple[int, ...], rank: int) -> tuple[int, ...]:
-    """One number for every spatial dimension; refuses a list of another length."""
-    if isinstance(value, int):
-        return (value,) * rank
-    if len(value) != rank:
-        raise RuleError("NL208", f"`{attribute}` of `{name}` lists {len(value)} numbers for {rank} spatial dimensions", at=attribute)
-    return value
-
-
-def window_pads(
-    name: str, x: TensorType, kernel: tuple[int, ...], stride: tuple[int, ...], pad: int | tuple[int, ...] | str, dilation: tuple[int, ...]
-) -> tuple[tuple[int, int], ...]:
-    """Padding before and after each spatial dimension.
-
-    `same` makes the output ceil(size / stride) long and puts the odd one at the end (ONNX SAME_UPPER); with a stride that
-    depends on the size, which must then be known.
-    """
-    if pad == "valid":
-        return ((0, 0),) * len(kernel)
-    if not isinstance(pad, str):
-        return tuple((p, p) for p in spatial_sizes(name, "pad", pad, len(kernel)))
-    pads = []
-    for size, k, s, d in zip(x.shape[2:], kernel, stride, dilation, strict=True):
-        total = d * (k - 1)
-        if s > 1:
-            known = require_known(name, size, f"the size it pads with `pad=same` at stride {s}")
-            total = max((-(-known // s) - 1) * s + total + 1 - known, 0)
-        pads.append((total // 2, total - total // 2))
-    return tuple(pads)
-
-
-def window_size(name: str, size: Dim, kernel: int, stride: int, pads: tuple[int, int], dilation: int) -> Dim:
-    """floor((size + pads - dilation (kernel - 1) - 1) / stride) + 1; refuses a window larger than what it slides over."""
-    extent = dilation * (kernel - 1) + 1
-    room = size + sum(pads) - extent
-    high = room.constant
-    if high is not None and high < 0:
-        padded = f" with its padding {size + sum(pads)}" if sum(pads) else ""
-        dilated = f" (dilated to {extent})" if dilation > 1 else ""
-        raise RuleError(
-            "NL206",
-            f"the kernel of `{name}` is {kernel}{dilated} but `{{x}}` is only {size} there{padded}",
-            at="x",
-            help="use a smaller kernel, more padding, or fewer layers that shrink before it",
-        )
-    return room // stride + 1
-
-
-@emitted
-def pad_spatial(x: np.ndarray, pads: tuple[tuple[int, int], ...], mode: str) -> np.ndarray:
-    """`x` [N, C, *spatial] with `pads` before and after each spatial dimension."""
-    if not any(before or after for before, after in pads):
-        return x
-    names = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
-    return np.pad(x, ((0, 0), (0, 0), *pads), mode=names[mode])
-
-
-@emitted
-def sliding_windows(x: np.ndarray, size: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]) -> np.ndarray:
-    """A view [N, C, *out, *size] of the windows of `x` [N, C, *spatial]."""
-    extent = tuple(d * (k - 1) + 1 for k, d in zip(size, dilation))
-    axes = tuple(range(2, x.ndim))
-    windows = np.lib.stride_tricks.sliding_window_view(x, extent, axis=axes)
-    steps = tuple(slice(None, None, s) for s in stride)
-    holes = tuple(slice(None, None, d) for d in dilation)
-    return windows[(slice(None), slice(None), *steps, *holes)]
 
 
 @emitted
@@ -107,16 +46,76 @@ def convolve(
     groups: int = 1,
     mode: str = "zeros",
 ) -> np.ndarray:
-    """Cross-correlation of `x` [N, C, *spatial] with `weight` [O, C/groups, *kernel], as one product over patches."""
+    """Cross-correlation of `x` [N, C, *spatial] with `weight` [O, C/groups, *kernel], as products over patches.
+
+    Where the result has few pixels one product serves the whole batch; else each example has its own, over as many rows
+    as fill about 4 MB of patches. A 1x1 kernel with stride 1 multiplies `x` itself.
+    """
     size = weight.shape[2:]
+    rank = len(size)
     windows = sliding_windows(pad_spatial(x, pads, mode), size, stride, dilation)
-    batch, channels = windows.shape[:2]
-    out = windows.shape[2 : 2 + len(size)]
-    order = (0, 1, *range(2 + len(size), windows.ndim), *range(2, 2 + len(size)))
-    patches = windows.transpose(order).reshape(batch, groups, -1, math.prod(out))
-    filters = weight.reshape(1, groups, weight.shape[0] // groups, -1)
-    result = (filters @ patches).reshape(batch, weight.shape[0], *out)
-    return result if bias is None else result + bias.reshape(-1, *(1,) * len(size))
+    batch, out = windows.shape[0], windows.shape[2 : 2 + rank]
+    kernel_axes, out_axes = range(2 + rank, 2 + 2 * rank), range(2, 2 + rank)
+    filters = weight.reshape(groups, weight.shape[0] // groups, -1)
+    if math.prod(out) <= 64:
+        patches = windows.transpose(1, *kernel_axes, 0, *out_axes).reshape(groups, filters.shape[2], -1)
+        result = np.moveaxis((filters @ patches).reshape(weight.shape[0], batch, *out), 1, 0)
+    else:
+        row = windows.size // out[0]
+        step = out[0] if math.prod(size) == 1 else max(1, 2**20 // row)
+        blocks = []
+        for start in range(0, out[0], step):
+            block = windows[:, :, start : start + step]
+            columns = block.transpose(0, 1, *kernel_axes, *out_axes).reshape(batch, groups, filters.shape[2], -1)
+            blocks.append((filters @ columns).reshape(batch, weight.shape[0], *block.shape[2 : 2 + rank]))
+        result = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=2)
+    return np.ascontiguousarray(result) if bias is None else result + bias.reshape(-1, *(1,) * rank)
+
+
+@emitted
+def convolve_transposed(
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None = None,
+    stride: tuple[int, ...] = (1, 1),
+    pad: tuple[int, ...] = (0, 0),
+    output_pad: tuple[int, ...] = (0, 0),
+    dilation: tuple[int, ...] = (1, 1),
+    groups: int = 1,
+) -> np.ndarray:
+    """The transpose of cross-correlation: each pixel of `x` [N, C, *spatial] adds its multiple of `weight` [C, O/groups, *kernel]."""
+    batch, channels, *spatial = x.shape
+    size = weight.shape[2:]
+    filters = weight.reshape(groups, channels // groups, -1).swapaxes(1, 2)
+    products = filters @ np.moveaxis(x, 0, 1).reshape(groups, channels // groups, -1)
+    patches = products.reshape(groups * weight.shape[1], *size, batch, *spatial)
+    spans = [(n - 1) * s + 1 for n, s in zip(spatial, stride, strict=True)]
+    full = [n + d * (k - 1) + p for n, d, k, p in zip(spans, dilation, size, output_pad, strict=True)]
+    result = np.zeros((patches.shape[0], batch, *full), x.dtype)
+    for offset in np.ndindex(*size):
+        places = [slice(i * d, i * d + n, s) for i, d, n, s in zip(offset, dilation, spans, stride, strict=True)]
+        result[(slice(None), slice(None), *places)] += patches[(slice(None), *offset)]
+    inner = tuple(slice(p, n - p) for n, p in zip(full, pad, strict=True))
+    result = np.moveaxis(result, 1, 0)[(slice(None), slice(None), *inner)]
+    return np.ascontiguousarray(result) if bias is None else result + bias.reshape(-1, *(1,) * len(size))
+
+
+def _check_groups(op: Conv | ConvTranspose, x: TensorType) -> int:
+    """The number of channels; refuses groups that do not divide it and the filters."""
+    channels = require_known(op.name, x.shape[1], "the number of channels of `{x}`")
+    for what, count in (("channels of `{x}`", channels), ("filters", op.filters)):
+        if count % op.groups:
+            raise RuleError("NL209", f"{op.groups} groups of `{op.name}` do not divide the {count} {what}", at="groups")
+    return channels
+
+
+def _weights(op: Conv | ConvTranspose, weight: TensorType) -> tuple[ParameterSpec, ...]:
+    """The weight and, where there is one, the bias, both uniform within 1/sqrt(the weight's fan in), as in PyTorch."""
+    found = (ParameterSpec("weight", weight, FanInUniform()),)
+    if not op.bias:
+        return found
+    fan = math.prod(int(dim.constant or 0) for dim in weight.shape[1:])
+    return (*found, ParameterSpec("bias", TensorType.of(weight.dtype, op.filters), FanInUniform(fan=fan)))
 
 
 @register
@@ -127,7 +126,8 @@ class Conv(Op):
 
     `x` is [N, C, *spatial]; the result is [N, filters, *out], out = (size + 2 pad - dilation (kernel - 1) - 1)//stride + 1.
     `kernel`, `stride`, `pad` and `dilation` are one number or one for each spatial dimension; `pad` may be `same`
-    (out = ceil(size / stride)) or `valid` (none). `mode` says what the padding holds.
+    (out = ceil(size / stride)) or `valid` (none). `mode` says what the padding holds. With `groups`, each group of filters
+    sees its own share of the channels; `groups` = C is a depthwise convolution.
     """
 
     name: ClassVar[str] = "conv"
@@ -141,79 +141,162 @@ class Conv(Op):
     bias: bool = True
     mode: PaddingMode = "zeros"
 
-    def _windows(self, x: TensorType) -> tuple[tuple[int, ...], tuple[int, ...], tuple[tuple[int, int], ...], tuple[int, ...]]:
-        rank = x.rank - 2
+    def _windows(self, x: TensorType) -> Windows:
+        rank = require_spatial(self.name, x)
         kernel, stride, dilation = (spatial_sizes(self.name, name, getattr(self, name), rank) for name in ("kernel", "stride", "dilation"))
-        return kernel, stride, window_pads(self.name, x, kernel, stride, self.pad, dilation), dilation
+        return Windows(self.name, kernel, stride, resolve_padding(self.name, x, kernel, stride, self.pad, dilation), dilation)
 
     def infer(self, *operands: TensorType) -> TensorType:
         (x,) = operands
-        require_rank(self.name, x, (3, 4, 5), meaning=SPATIAL)
+        windows = self._windows(x)
         require_float(self.name, x)
-        channels = require_known(self.name, x.shape[1], "the number of channels of `{x}`")
-        for what, count in (("channels of `{x}`", channels), ("filters", self.filters)):
-            if count % self.groups:
-                raise RuleError("NL209", f"{self.groups} groups do not divide the {count} {what}", at="groups")
-        out = tuple(
-            window_size(self.name, size, *window) for size, *window in zip(x.shape[2:], *self._windows(x), strict=True)
-        )
-        self._check_mode(x)
+        _check_groups(self, x)
+        out = windows.results(x)
+        self._check_mode(x, windows)
         return TensorType(x.dtype, (x.shape[0], Dim.of(self.filters), *out))
 
-    def _check_mode(self, x: TensorType) -> None:
-        for size, pads in zip(x.shape[2:], self._windows(x)[2], strict=True):
-            limit = {"reflect": 1, "circular": 0}.get(self.mode)
-            if limit is not None and size.constant is not None and max(pads) > size.constant - limit:
-                raise RuleError("NL206", f"`{self.mode}` padding of {max(pads)} needs more than the {size} there is in `{{x}}`", at="pad")
+    def _check_mode(self, x: TensorType, windows: Windows) -> None:
+        margin = {"reflect": 1, "circular": 0}.get(self.mode)
+        for size, pads in zip(x.shape[2:], windows.pads, strict=True):
+            if margin is not None and at_least(size - margin, max(pads)) is False:
+                raise RuleError(
+                    "NL206",
+                    f"`{self.mode}` padding of {max(pads)} needs a size of at least {max(pads) + margin}, but `{{x}}` is {x}",
+                    at="pad",
+                    help="pad less, or with `mode=zeros` or `mode=replicate`",
+                )
 
     def parameters(self, *operands: TensorType) -> tuple[ParameterSpec, ...]:
         (x,) = operands
-        channels = require_known(self.name, x.shape[1], "the number of channels of `{x}`")
-        kernel = self._windows(x)[0]
-        weight = TensorType.of(x.dtype, self.filters, channels // self.groups, *kernel)
-        found = [ParameterSpec("weight", weight, FanInUniform())]
-        if self.bias:
-            fan = int(weight.elements.constant or 0) // self.filters
-            found.append(ParameterSpec("bias", TensorType.of(x.dtype, self.filters), FanInUniform(fan=fan)))
-        return tuple(found)
+        channels = _check_groups(self, x)
+        return _weights(self, TensorType.of(x.dtype, self.filters, channels // self.groups, *self._windows(x).kernel))
 
     def torch_module(self, *operands: TensorType) -> str | None:
         (x,) = operands
-        names = {"stride": "stride", "dilation": "dilation", "groups": "groups", "bias": "bias", "mode": "padding_mode"}
-        padding = tuple(before for before, _ in self._windows(x)[2])
-        shown = padding[0] if len(set(padding)) == 1 else padding
-        pad = f", padding={shown!r}" if any(padding) and not self._lopsided(x) else ""
-        return f"nn.Conv{x.rank - 2}d({x.shape[1]}, {self.filters}, {self.kernel!r}{pad}{keywords(self, names)})"
-
-    def _lopsided(self, x: TensorType) -> bool:
-        return any(before != after for before, after in self._windows(x)[2])
+        windows = self._windows(x)
+        outside = windows.lopsided
+        padding = f", padding={shown(windows.before)}" if any(windows.before) and not outside else ""
+        stride = keywords(self, {"stride": "stride"})
+        names = {"dilation": "dilation", "groups": "groups", "bias": "bias", "mode": "padding_mode"}
+        rest = keywords(self, names, skip=("mode",) if outside else ())
+        return f"nn.Conv{x.rank - 2}d({x.shape[1]}, {self.filters}, {self.kernel!r}{stride}{padding}{rest})"
 
     def torch_apply(self, at: Lowering, module: str, *arguments: Code) -> str:
-        (x,) = arguments
-        (x_type,) = at.operand_types
-        if not self._lopsided(x_type):
-            return f"{module}({x})"
-        sides = [side for pair in reversed(self._windows(x_type)[2]) for side in pair]
-        return f"{module}(F.pad({x}, {sides}{TORCH_PAD_MODES[self.mode]}))"
+        windows = self._windows(at.operand_types[0])
+        if not windows.lopsided:
+            return f"{module}({arguments[0]})"
+        sides = [side for pair in reversed(windows.pads) for side in pair]
+        return f"{module}(F.pad({arguments[0]}, {sides}{TORCH_PAD_MODES[self.mode]}))"
 
     def numpy(self, at: Lowering, *arguments: Code) -> str:
-        x, weight, *bias = arguments
-        _, stride, pads, dilation = self._windows(at.operand_types[0])
+        windows = self._windows(at.operand_types[0])
         extra = f", groups={self.groups}" * (self.groups > 1) + f", mode={self.mode!r}" * (self.mode != "zeros")
-        shown = bias[0] if bias else None
-        return f"{at.use(convolve)}({x}, {weight}, {shown}, stride={stride}, pads={pads}, dilation={dilation}{extra})"
+        given = f"stride={windows.stride}, pads={windows.pads}, dilation={windows.dilation}{extra}"
+        return f"{at.use(convolve)}({', '.join(arguments)}, {given})"
 
     def cost(self, operands: tuple[TensorType, ...], results: tuple[TensorType, ...]) -> Dim:
-        weight = self.parameters(*operands)[0].type
-        return results[0].elements * weight.elements // self.filters
+        return results[0].elements * (self.parameters(*operands)[0].type.elements // self.filters)
 
     @classmethod
     def samples(cls) -> Iterator[Sample]:
         yield Sample(cls(4, 3), (SampleTensor((2, 3, 8, 7)),))
         yield Sample(cls(6, (3, 2), stride=(2, 1), pad=(1, 0), dilation=(1, 2), groups=3), (SampleTensor((2, 3, 9, 8)),))
-        yield Sample(cls(4, 3, pad="same", bias=False), (SampleTensor((1, 2, 5, 6)),))
+        yield Sample(cls(4, 3, pad="same", bias=False), (SampleTensor((1, 2, 11, 12)),))
+        yield Sample(cls(4, 2, pad="same"), (SampleTensor((2, 2, 1, 6)),))
         yield Sample(cls(4, 3, stride=2, pad="same"), (SampleTensor((1, 2, 6, 7)),))
         yield Sample(cls(4, 5, stride=3, pad="valid"), (SampleTensor((2, 4, 17)),))
         yield Sample(cls(2, 2, pad=1, groups=2), (SampleTensor((1, 2, 3, 4, 5)),))
+        yield Sample(cls(3, 1, stride=2, bias=False), (SampleTensor((2, 5, 9, 9)),))
+        yield Sample(cls(3, 1), (SampleTensor((2, 5, 9, 9)),))
+        yield Sample(cls(8, 3, pad=1, groups=4, bias=False), (SampleTensor((2, 4, 10, 9)),))
+        yield Sample(cls(3, 7), (SampleTensor((3, 2, 7, 7)),))
         for mode in ("reflect", "replicate", "circular"):
             yield Sample(cls(3, 3, pad=2, mode=mode), (SampleTensor((1, 2, 5, 6)),))
+        yield Sample(cls(3, 4, pad="same", mode="circular"), (SampleTensor((1, 2, 5, 6)),))
+
+
+@register
+@final
+@dataclass(frozen=True)
+class ConvTranspose(Op):
+    """The transpose of a convolution: it maps shapes, and gradients, the other way; also called fractionally strided.
+
+    `x` is [N, C, *spatial]; the result is [N, filters, *out], out = (size - 1) stride - 2 pad + dilation (kernel - 1) + output_pad + 1.
+    The weight is [C, filters/groups, *kernel], as in PyTorch. `output_pad` makes the result longer at the end, to choose among
+    the sizes that a strided convolution maps to one. Its cost counts every product that is made, one for each pixel of the
+    input and each weight of its channel; counting by output pixels, as some papers do, gives stride² times that.
+    """
+
+    name: ClassVar[str] = "conv_transpose"
+    family: ClassVar[str] = "conv"
+    filters: Positive
+    kernel: Size
+    stride: Size = 1
+    pad: Pads = 0
+    output_pad: Pads = 0
+    dilation: Size = 1
+    groups: Positive = 1
+    bias: bool = True
+
+    def _sizes(self, x: TensorType) -> tuple[tuple[int, ...], ...]:
+        """Kernel, stride, pad, output_pad and dilation for each spatial dimension."""
+        rank = require_spatial(self.name, x)
+        names = ("kernel", "stride", "pad", "output_pad", "dilation")
+        return tuple(spatial_sizes(self.name, name, getattr(self, name), rank) for name in names)
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        (x,) = operands
+        sizes = self._sizes(x)
+        require_float(self.name, x)
+        _check_groups(self, x)
+        out = []
+        for axis, (size, k, s, p, extra, d) in enumerate(zip(x.shape[2:], *sizes, strict=True), 2):
+            if extra >= max(s, d):
+                raise RuleError(
+                    "NL223",
+                    f"`output_pad` of `{self.name}` is {extra} but must be smaller than its stride {s} or dilation {d}",
+                    at="output_pad",
+                )
+            result = (size - 1) * s - 2 * p + d * (k - 1) + extra + 1
+            if at_least(result, 1) is False:
+                raise RuleError(
+                    "NL206",
+                    f"`pad` of `{self.name}` takes {2 * p} off a result of {result + 2 * p} at axis {axis}",
+                    at="pad",
+                    help="pad less: here padding shortens the result",
+                )
+            out.append(result)
+        return TensorType(x.dtype, (x.shape[0], Dim.of(self.filters), *out))
+
+    def parameters(self, *operands: TensorType) -> tuple[ParameterSpec, ...]:
+        (x,) = operands
+        channels = _check_groups(self, x)
+        return _weights(self, TensorType.of(x.dtype, channels, self.filters // self.groups, *self._sizes(x)[0]))
+
+    def torch_module(self, *operands: TensorType) -> str | None:
+        (x,) = operands
+        names = {"stride": "stride", "pad": "padding", "output_pad": "output_padding", "groups": "groups", "bias": "bias"}
+        rest = keywords(self, {**names, "dilation": "dilation"})
+        return f"nn.ConvTranspose{x.rank - 2}d({x.shape[1]}, {self.filters}, {self.kernel!r}{rest})"
+
+    def numpy(self, at: Lowering, *arguments: Code) -> str:
+        _, stride, pad, output_pad, dilation = self._sizes(at.operand_types[0])
+        groups = f", groups={self.groups}" * (self.groups > 1)
+        given = f"stride={stride}, pad={pad}, output_pad={output_pad}, dilation={dilation}{groups}"
+        return f"{at.use(convolve_transposed)}({', '.join(arguments)}, {given})"
+
+    def cost(self, operands: tuple[TensorType, ...], results: tuple[TensorType, ...]) -> Dim:
+        (x,) = operands
+        weight = self.parameters(*operands)[0].type
+        return math.prod((x.shape[0], *x.shape[2:]), start=weight.elements)
+
+    @classmethod
+    def samples(cls) -> Iterator[Sample]:
+        yield Sample(cls(4, 4, stride=2, pad=1, bias=False), (SampleTensor((2, 3, 4, 5)),))
+        yield Sample(cls(6, (3, 2), stride=(2, 3), pad=(1, 0), output_pad=(1, 2), groups=3), (SampleTensor((2, 3, 4, 1)),))
+        yield Sample(cls(2, 3, stride=2, dilation=2, output_pad=1), (SampleTensor((1, 4, 7)),))
+        yield Sample(cls(4, 2, stride=2, groups=2), (SampleTensor((1, 2, 2, 3, 2)),))
+        yield Sample(cls(5, 4), (SampleTensor((3, 2, 1, 1)),))
+
+
+__all__ = ["Conv", "ConvTranspose", "convolve", "convolve_transposed"]

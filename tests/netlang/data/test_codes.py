@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from compiler.diagnostics.codes import CODES
+
+FOLDER = Path(__file__).parents[3] / "netlang" / "data"
+
+
+def test_every_code_that_readers_raise_is_explained() -> None:
+    raised = {code for path in FOLDER.glob("*.py") for code in re.findall(r'"(NL5\d\d)"', path.read_text())}
+    assert raised
+    assert raised <= CODES.keys()

@@ -273,7 +273,7 @@ def near_values(draw: st.DrawFn, schema: dict[str, Any]) -> Any:
     names = [*schema["required"], *draw(st.lists(st.sampled_from(free), unique=True, max_size=3) if free else st.just([]))]
     if options:
         names += draw(st.sampled_from([options[:1], options[1:], options]))
-    if draw(st.integers(0, 19)) == 19:
+    if names and draw(st.integers(0, 19)) == 19:
         names.pop(draw(st.integers(0, len(names) - 1)))
         names.append(draw(st.sampled_from([*schema["properties"], "unknown"])))
     return {name: draw(near_values(schema["properties"].get(name, {"type": ["string"]}))) for name in names}

@@ -93,6 +93,8 @@ class Npz(Reader):
             name = entry.filename.removesuffix(".npy")
             if name == entry.filename or not name.isidentifier() or name in headers:
                 raise self._damaged(f"`{entry.filename[:80]}` is not the name of one array")
+            if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise self._damaged(f"array `{name}` is compressed in a way that NumPy never writes")
             headers[name] = self._header(archive, entry, name)
         counts = {name: header.shape[0] for name, header in headers.items()}
         if len(set(counts.values())) > 1:

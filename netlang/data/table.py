@@ -23,6 +23,7 @@ from netlang.data.fields import per_sample
 from netlang.data.paths import open_regular, resolve_inside
 
 LARGEST_TABLE = 2 * 2**30
+LONGEST_LINE = 4 * 2**20
 MOST_COLUMNS = 100_000
 MOST_PROBLEMS = 5
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
@@ -76,7 +77,7 @@ class Csv(Reader):
         path = resolve_inside(folder, self.file, attribute="file")
         stream = open_regular(path, self.file, limit=LARGEST_TABLE, attribute="file")
         with io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
-            rows = csv.reader(text, delimiter=self.separator, strict=True)
+            rows = csv.reader(self._lines(text), delimiter=self.separator, strict=True)
             try:
                 yield rows
             except csv.Error as error:
@@ -84,6 +85,12 @@ class Csv(Reader):
             except UnicodeDecodeError as error:
                 message = f"{self.file}: the text after line {rows.line_num} is not UTF-8"
                 raise ReaderError(message, help="save the table as UTF-8", attribute="file", code="NL504") from error
+
+    def _lines(self, text: io.TextIOWrapper) -> Iterator[str]:
+        while line := text.readline(LONGEST_LINE):
+            if len(line) == LONGEST_LINE:
+                raise ReaderError(f"a line of `{self.file}` is longer than {LONGEST_LINE:,} characters", attribute="file", code="NL505")
+            yield line
 
     def _places(self, header: list[str]) -> tuple[list[int], int | None]:
         """Where the numeric columns and the label column stand in a row."""

@@ -103,6 +103,12 @@ def test_archives_that_do_not_fit(tmp_path: Path, entries: dict[str, bytes], mes
         Npz("d.npz").fields(tmp_path)
 
 
+def test_other_compressions_are_refused(tmp_path: Path) -> None:
+    write_entries(tmp_path / "d.npz", {"x.npy": array_bytes(np.zeros(2))}, zipfile.ZIP_BZIP2)
+    with pytest.raises(ReaderError, match="in a way that NumPy never writes"):
+        Npz("d.npz").fields(tmp_path)
+
+
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.integers(0, 10_000), st.binary(min_size=1, max_size=8))
 def test_no_damage_escapes_as_another_error(tmp_path: Path, place: int, patch: bytes) -> None:

@@ -65,6 +65,7 @@ def test_lines_count_breaks_inside_quotes(tmp_path: Path) -> None:
         ('a,b\n1,"2\n', "iris.csv:2: unexpected end of data", "NL504"),
         (b"a,b\n1,\xff\n", "is not UTF-8", "NL504"),
         ("a,b\n1," + "2" * 200_000 + "\n", "field larger than field limit", "NL504"),
+        ("a,b\n" + "," * 5_000_000, "a line of `iris.csv` is longer than 4,194,304 characters", "NL505"),
         ("a,b\n", "`csv` holds no samples", "NL507"),
         (",".join(map(str, range(100_001))), "100,001 columns, more than 100,000", "NL505"),
     ],

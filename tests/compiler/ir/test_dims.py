@@ -192,6 +192,10 @@ def test_text(dim: Dim, text: str) -> None:
     assert str(dim) == text
 
 
+def test_a_divisor_that_may_be_negative_rounds_nothing_away() -> None:
+    assert ((2 * H + 1) // (2 * W - 2 * C)).evaluate({"H": 1, "W": 1, "C": 2}) == 3 // -2
+
+
 def test_constants_are_integers() -> None:
     assert Dim.of(5) == 5
     assert hash(Dim.of(5)) == hash(5)

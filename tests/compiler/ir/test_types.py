@@ -85,7 +85,7 @@ def test_symbolic_sizes_broadcast() -> None:
 
 @pytest.mark.parametrize(
     ("left", "right", "decided"),
-    [(N, H, False), (N, Dim.of(3), False), (2 * H, 2 * W + 1, True), (H, H + 1, False), (H + 1, H + 2, True)],
+    [(N, H, False), (N, Dim.of(3), False), (2 * H, 2 * W + 1, True), (H, H + 1, False), (H + 1, H, False), (H + 1, H + 2, True)],
 )
 def test_a_clash_says_where_and_whether_it_is_certain(left: Dim, right: Dim, decided: bool) -> None:
     with pytest.raises(BroadcastError) as caught:

@@ -193,7 +193,9 @@ def test_text(dim: Dim, text: str) -> None:
 
 
 def test_a_divisor_that_may_be_negative_rounds_nothing_away() -> None:
-    assert ((2 * H + 1) // (2 * W - 2 * C)).evaluate({"H": 1, "W": 1, "C": 2}) == 3 // -2
+    dim = (2 * H + 1) // (2 * W - 2 * C)
+    assert dim.evaluate({"H": 1, "W": 1, "C": 2}) == 3 // -2
+    assert dim.evaluate({"H": 1, "W": 2, "C": 1}) == 3 // 2
 
 
 def test_constants_are_integers() -> None:

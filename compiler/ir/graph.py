@@ -131,6 +131,13 @@ class Call(Op):
         return iter(())
 
 
+def owns_parameters(graph: Graph) -> bool:
+    """Whether `graph` has a parameter of its own or in a block."""
+    return bool(graph.parameters) or any(
+        isinstance(node.op, Call) and node.op.graph.kind == "block" and bool(node.prefix) for node in graph.nodes
+    )
+
+
 def owned_parameters(graph: Graph, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
     """Every parameter that belongs to `graph`, blocks' included and called networks' not, with its full key, in order.
 

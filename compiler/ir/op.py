@@ -2,7 +2,7 @@
 
 Attributes are dataclass fields; methods are the type rule, the parameters it owns, the torch and NumPy forms and the cost;
 samples are its tests; the docstring is its documentation. Ops that can be composed carry a `formula` in the language, which
-is their meaning and their NumPy form unless a faster one is given.
+is their meaning and their NumPy form unless a faster one is given. An op with `random` draws numbers: two uses are never one.
 
 Lowerings return source text. Operand texts arrive as `Code`, which knows how tightly it binds.
 """
@@ -77,7 +77,7 @@ class SampleTensor:
     """An operand to test with: uniform numbers within [low, high), integers for integer types."""
 
     shape: tuple[int, ...]
-    dtype: DType = DType.F32
+    dtype: DType = DType.f32
     low: float = -2.0
     high: float = 2.0
 
@@ -126,6 +126,7 @@ class Op(ABC):
     operands: ClassVar[tuple[str, ...]] = ("x",)
     formula: ClassVar[str | None] = None
     family: ClassVar[str] = ""
+    random: ClassVar[bool] = False
 
     @abstractmethod
     def infer(self, *operands: TensorType) -> TensorType | tuple[TensorType, ...]:

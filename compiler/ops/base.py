@@ -133,8 +133,8 @@ class Unary(Op):
 
     @classmethod
     def samples(cls) -> Iterator[Sample]:
-        yield Sample(cls(), (SampleTensor((2, 3, 4), DType.F32, *cls.domain),))
-        yield Sample(cls(), (SampleTensor((5,), DType.F64, *cls.domain),))
+        yield Sample(cls(), (SampleTensor((2, 3, 4), DType.f32, *cls.domain),))
+        yield Sample(cls(), (SampleTensor((5,), DType.f64, *cls.domain),))
 
 
 class Binary(Op):

@@ -253,7 +253,7 @@ class ConvTranspose(Op):
         for axis, (size, k, s, p, extra, d) in enumerate(zip(x.shape[2:], *sizes, strict=True), 2):
             if extra >= max(s, d):
                 raise RuleError(
-                    "NL223",
+                    "NL225",
                     f"`output_pad` of `{self.name}` is {extra} but must be smaller than its stride {s} or dilation {d}",
                     at="output_pad",
                 )

@@ -1,0 +1,109 @@
+"""Constructs of the language that are called like functions: `repeat` in networks; `params`, `flops` and `shape` as constants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from compiler.front.calls import apply, coerce
+from compiler.front.constants import ConstantError, checked
+from compiler.front.scope import Frame, Task
+from compiler.front.values import POISON, Argument, Function, NetworkFunction, Partial, Poison, describe
+from compiler.ir.graph import Graph, Value
+from compiler.ir.measure import multiply_adds, parameter_count, per_example
+
+LARGEST_REPEAT = 10_000
+
+
+def call_builtin(frame: Frame, name: str, partial: Partial, incoming: Argument | None) -> Task:
+    return BUILTINS[name](frame, partial, incoming)
+
+
+def _repeat(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
+    """`repeat(16, residual(64))` chains fresh copies."""
+    if partial.keywords or len(partial.arguments) not in (2, 3):
+        frame.sink.report("NL304", "`repeat` takes a count and a function", partial.span, help="write `repeat(3, residual(64))`", notes=frame.notes)
+        return POISON
+    *head, count, function = partial.arguments
+    if head:
+        incoming = head[0]
+    if isinstance(count.value, Poison) or isinstance(function.value, Poison):
+        return POISON
+    if isinstance(count.value, bool) or not isinstance(count.value, int) or not 0 <= count.value <= LARGEST_REPEAT:
+        frame.sink.report(
+            "NL305", f"`repeat` expects an integer from 0 to {LARGEST_REPEAT} as its count, but `{count.text}` is {describe(count.value)}", count.span, notes=frame.notes
+        )
+        return POISON
+    if not isinstance(function.value, Function):
+        frame.sink.report(
+            "NL305",
+            f"`repeat` expects a function, but `{function.text}` is {describe(function.value)}",
+            function.span,
+            help="leave out its first operand: `repeat(3, residual(64))`",
+            notes=frame.notes,
+        )
+        return POISON
+    if incoming is None:
+        return partial
+    if frame.builder is None:
+        frame.sink.report("NL317", "`repeat` makes tensors, and only constants can stand here", partial.span, notes=frame.notes)
+        return POISON
+    value: Any = incoming.value
+    for _ in range(count.value):
+        with frame.builder.open_copy():
+            value = yield apply(frame, function.value, Argument(value, incoming.span, incoming.text), function.span, function.text)
+        if isinstance(value, Poison):
+            return POISON
+    return value
+
+
+def _graph_of(frame: Frame, name: str, partial: Partial) -> Graph | None:
+    """The network that a measuring function is asked about; None when reported."""
+    if len(partial.arguments) != 1 or partial.keywords:
+        frame.sink.report("NL304", f"`{name}` takes one network", partial.span, help=f"write `{name}(net)`")
+        return None
+    (argument,) = partial.arguments
+    if isinstance(argument.value, NetworkFunction):
+        return argument.value.graph
+    if not isinstance(argument.value, Poison):
+        frame.sink.report("NL305", f"`{name}` expects a network, but `{argument.text}` is {describe(argument.value)}", argument.span)
+    return None
+
+
+def _params(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
+    """Trained numbers of a network."""
+    graph = _graph_of(frame, "params", partial)
+    return POISON if graph is None else parameter_count(graph)
+    yield
+
+
+def _flops(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
+    """Multiply-adds of a network for one example."""
+    graph = _graph_of(frame, "flops", partial)
+    if graph is None:
+        return POISON
+    try:
+        return checked(per_example(graph, multiply_adds(graph)))
+    except ConstantError as error:
+        frame.sink.report("NL313", error.message, partial.span)
+        return POISON
+    yield
+
+
+def _shape(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
+    """The sizes of a tensor, as a list."""
+    arguments = [incoming, *partial.arguments] if incoming is not None else list(partial.arguments)
+    if len(arguments) != 1 or partial.keywords:
+        frame.sink.report("NL304", "`shape` takes one tensor", partial.span, help="write `shape(net(x))`")
+        return POISON
+    tensor = coerce(frame, arguments[0])
+    return tuple(checked(dim) for dim in tensor.type.shape) if isinstance(tensor, Value) else POISON
+    yield
+
+
+BUILTINS: dict[str, Callable[[Frame, Partial, Argument | None], Task]] = {
+    "repeat": _repeat,
+    "params": _params,
+    "flops": _flops,
+    "shape": _shape,
+}

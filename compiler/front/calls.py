@@ -1,0 +1,388 @@
+"""Calls: binding arguments to a signature, applying functions to operands, and the messages when that cannot be.
+
+Positional arguments that are tensors are operands; where the first operand is missing, it is what comes down the pipeline
+(`incoming`), and without one the call is a function that waits for it. Constants may fill later operands.
+"""
+
+from __future__ import annotations
+
+import typing
+from dataclasses import replace
+from typing import Any
+
+from compiler.diagnostics import Diagnostic, Fix, Label
+from compiler.front import ast
+from compiler.front.scope import Frame, Local, Task
+from compiler.front.values import (
+    POISON, Applied, Argument, BlockFunction, BuiltinFunction, Composed, Function, NetworkFunction, OpFunction, Partial, Poison, Source,
+    Unresolved, describe, is_constant, is_tensor,
+)  # fmt: skip
+from compiler.ir.dims import Dim
+from compiler.ir.graph import Value
+from compiler.ir.op import Op, RuleError
+from compiler.ir.signature import Attribute, KindError, Signature, Word, signature_of
+from compiler.ir.types import DType, TensorType
+from compiler.ops import near_names, op_named
+from compiler.source import Span
+
+
+def call(frame: Frame, expr: ast.Call, incoming: Argument | None, *, awaits: bool = False) -> Task:
+    """Evaluate a call; `awaits` makes it a function of its first operand whatever it holds."""
+    from_name = isinstance(expr.function, ast.Name)
+    function = yield _callee(frame, expr.function)
+    arguments = []
+    for item in expr.arguments:
+        arguments.append((yield _argument(frame, item)))
+    keywords = {}
+    for keyword in expr.keywords:
+        span = frame.scalar.locate(keyword.start, keyword.start + len(keyword.name))
+        if keyword.name in keywords:
+            frame.sink.report("NL306", f"`{keyword.name}` is given twice", span, notes=frame.notes)
+            continue
+        value = yield _argument(frame, keyword.value)
+        keywords[keyword.name] = replace(value, span=value.span, expr=keyword)
+    if isinstance(function, Poison):
+        return POISON
+    span = frame.span(expr.function) if from_name else frame.span(expr)
+    partial = Partial(function, tuple(arguments), keywords, span, frame.text(expr))
+    if awaits:
+        return partial
+    return (yield complete(frame, partial, incoming))
+
+
+def _callee(frame: Frame, expr: ast.Expr) -> Task:
+    """The function a call names."""
+    value: Any = None
+    if isinstance(expr, ast.Name):
+        local: Local | None = frame.local
+        while local is not None and value is None:
+            if isinstance(local.values.get(expr.name), Function):
+                value = local.values[expr.name]
+                local.used.add(expr.name)
+            local = local.outer
+        if value is None:
+            value = yield frame.elaboration.resolve(frame.file, expr.name)
+    if value is None:
+        value = yield from_expression(frame, expr)
+    if isinstance(value, Function | Poison):
+        return value
+    if isinstance(value, Unresolved):
+        near = near_names(value.name, frame.file.known_functions())
+        frame.sink.report(
+            "NL301",
+            f"there is no op, block or network `{value.name}`",
+            value.span,
+            help=f"did you mean `{near[0]}`?" if near else "`netlang ops` lists the ops",
+            fix=Fix(value.span, near[0]) if near else None,
+            notes=frame.notes,
+        )
+    else:
+        frame.sink.report("NL300", f"`{frame.text(expr)}` is {describe(value)}, not a function", frame.span(expr), notes=frame.notes)
+    return POISON
+
+
+def from_expression(frame: Frame, expr: ast.Expr) -> Task:
+    """The loose value of an expression, through the elaboration (which knows the evaluators)."""
+    return frame.elaboration.evaluate_loosely(frame, expr)
+
+
+def _argument(frame: Frame, expr: ast.Expr) -> Task:
+    value = yield from_expression(frame, expr)
+    return Argument(value, frame.span(expr), frame.text(expr), expr)
+
+
+def apply(frame: Frame, function: Function, incoming: Argument, span: Span, text: str) -> Task:
+    """Apply a function to what comes down the pipeline."""
+    if isinstance(function, Composed):
+        value: Any = incoming.value
+        for stage, stage_span, stage_text in function.stages:
+            value = yield apply(frame, stage, replace(incoming, value=value), stage_span, stage_text)
+        return value
+    if not isinstance(function, Partial):
+        function = Partial(function, (), {}, span, text)
+    return (yield complete(frame, function, incoming))
+
+
+def complete(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
+    """Bind a call's arguments and apply it, or return it when its first operand is still missing."""
+    function = partial.function
+    if isinstance(function, Partial):
+        merged = Partial(function.function, (*function.arguments, *partial.arguments), {**function.keywords, **partial.keywords}, partial.span, partial.text)
+        return (yield complete(frame, merged, incoming))
+    if isinstance(function, OpFunction):
+        return _complete_op(frame, function.op, partial, incoming)
+    if isinstance(function, BlockFunction):
+        return (yield frame.elaboration.call_block(frame, function, partial, incoming))
+    if isinstance(function, NetworkFunction):
+        return (yield frame.elaboration.call_network(frame, function, partial, incoming))
+    if isinstance(function, BuiltinFunction):
+        return (yield frame.elaboration.call_builtin(frame, function, partial, incoming))
+    if isinstance(function, Composed):
+        return (yield apply(frame, function, incoming or partial.arguments[0], partial.span, partial.text))
+    raise TypeError(f"cannot apply {function!r}")
+
+
+def split_operands(partial: Partial, names: tuple[str, ...], incoming: Argument | None) -> tuple[list[Argument], list[Argument]] | None:
+    """Operands and remaining positional arguments; None when the first operand is missing.
+
+    `names` are the operands', the last one variadic when it starts with `*`.
+    """
+    positional = list(partial.arguments)
+    keyed = [name for name in names if name in partial.keywords]
+    if not names:
+        return [], positional
+    if names[-1].startswith("*"):
+        count = next((i for i, item in enumerate(positional) if not is_tensor(item.value)), len(positional))
+        operands = positional[:count]
+        if incoming is not None:
+            operands.insert(0, incoming)
+        return (operands, positional[count:]) if operands else None
+    free = len(names) - len(keyed)
+    if incoming is None:
+        if free and not any(is_tensor(item.value) for item in positional[:free]):
+            return None
+        if len(positional) < free and all(is_tensor(item.value) for item in positional):
+            return None
+        operands = positional[:free]
+    else:
+        operands = [incoming, *positional[: free - 1]] if free else [incoming]
+    rest = positional[free if incoming is None else max(free - 1, 0) :]
+    for index, name in enumerate(names):
+        if name in partial.keywords:
+            operands.insert(index, partial.keywords[name])
+    return operands, rest
+
+
+def _complete_op(frame: Frame, op: type[Op], partial: Partial, incoming: Argument | None) -> Any:
+    signature = signature_of(op)
+    if partial.arguments and isinstance(partial.arguments[0].value, Unresolved):
+        first = partial.arguments[0].value
+        if not signature.attributes or first.name not in _choices(signature.attributes[0].annotation):
+            report_unknown_name(frame, first)
+            return POISON
+    split = split_operands(partial, signature.operands, incoming)
+    if split is None:
+        return partial
+    operands, rest = split
+    if incoming is not None and not signature.operands:
+        frame.sink.report("NL308", f"`{op.name}` takes no tensor, but one comes down the pipeline", partial.span, notes=frame.notes)
+        return POISON
+    keywords = {name: value for name, value in partial.keywords.items() if name not in signature.operands}
+    attributes = bind(frame, signature, signature.attributes, rest, keywords, partial.span)
+    if attributes is None or any(isinstance(item.value, Poison) for item in operands):
+        return POISON
+    return operate(frame, op(**attributes), operands, partial.span, {**keywords})
+
+
+def bind(
+    frame: Frame, signature: Signature, attributes: tuple[Attribute, ...], positional: list[Argument], keywords: dict[str, Argument], span: Span
+) -> dict[str, Any] | None:
+    """The attributes of a call by name, converted; None when something was reported or is poison."""
+    given: dict[str, Any] = {}
+    good = True
+    remaining = list(positional)
+    for attribute in attributes:
+        if not remaining:
+            break
+        if attribute.variadic:
+            listed = len(remaining) == 1 and isinstance(remaining[0].value, tuple)
+            whole = remaining[0].value if listed else tuple(item.value for item in remaining)
+            argument = replace(remaining[0], value=POISON if any(isinstance(item.value, Poison) for item in remaining) else whole)
+            remaining = []
+        else:
+            argument = remaining.pop(0)
+        given[attribute.name] = argument
+    if remaining:
+        item = remaining[0]
+        if isinstance(item.value, Poison):
+            return None
+        frame.sink.report(
+            "NL303" if not is_tensor(item.value) else "NL308",
+            f"`{item.text}` is one argument too many for `{signature.name}`",
+            item.span,
+            help=f"the signature is `{signature}`",
+            notes=frame.notes,
+        )
+        good = False
+    for name, argument in keywords.items():
+        if name in given:
+            frame.sink.report("NL306", f"`{name}` is given twice", _keyword_span(frame, argument), notes=frame.notes)
+            good = False
+        elif all(item.name != name for item in attributes):
+            _report_unknown_attribute(frame, signature, name, _keyword_span(frame, argument))
+            good = False
+        given.setdefault(name, argument)
+    result: dict[str, Any] = {}
+    for attribute in attributes:
+        if attribute.name in given:
+            converted = _convert(frame, signature, attribute, given[attribute.name])
+            good = good and not isinstance(converted, Poison)
+            result[attribute.name] = converted
+        elif attribute.required:
+            frame.sink.report(
+                "NL304",
+                f"`{signature.name}` needs `{attribute.name}`",
+                span,
+                help=f"the signature is `{signature}`",
+                notes=frame.notes,
+            )
+            good = False
+    return result if good else None
+
+
+def _keyword_span(frame: Frame, argument: Argument) -> Span:
+    if isinstance(argument.expr, ast.Keyword):
+        return frame.scalar.locate(argument.expr.start, argument.expr.start + len(argument.expr.name))
+    return argument.span
+
+
+def _report_unknown_attribute(frame: Frame, signature: Signature, name: str, span: Span) -> None:
+    near = near_names(name, [item.name for item in signature.attributes] + [item for item in signature.operands if item[0] != "*"])
+    frame.sink.report(
+        "NL302",
+        f"`{signature.name}` has no attribute `{name}`",
+        span,
+        help=f"did you mean `{near[0]}`?" if near else f"the signature is `{signature}`",
+        fix=Fix(span, near[0]) if near else None,
+        notes=frame.notes,
+    )
+
+
+def _choices(annotation: Any) -> tuple[str, ...]:
+    if annotation is DType:
+        return tuple(DType)
+    if typing.get_origin(annotation) is typing.Literal:
+        return tuple(str(item) for item in typing.get_args(annotation))
+    return tuple(choice for item in typing.get_args(annotation) if not isinstance(item, str) for choice in _choices(item))
+
+
+def _convert(frame: Frame, signature: Signature, attribute: Attribute, argument: Argument) -> Any:
+    value = argument.value
+    syntax = argument.expr.value if isinstance(argument.expr, ast.Keyword) else argument.expr
+    if isinstance(syntax, ast.Name) and syntax.name in _choices(attribute.annotation):
+        value = Word(syntax.name)
+    if isinstance(value, Poison):
+        return POISON
+    if isinstance(value, Unresolved):
+        choices = _choices(attribute.annotation)
+        if not choices:
+            report_unknown_name(frame, value)
+            return POISON
+        value = Word(value.name)
+    try:
+        return attribute.convert(value)
+    except KindError as error:
+        near = near_names(value.text, list(error.choices)) if isinstance(value, Word) else []
+        frame.sink.report(
+            "NL305",
+            f"`{attribute.name}` of `{signature.name}` expects {error.expected}, but `{argument.text}` is {describe(value)}"
+            if not isinstance(value, Word | int | float) or isinstance(value, bool)
+            else f"`{attribute.name}` of `{signature.name}` expects {error.expected}, not `{argument.text}`",
+            argument.span,
+            help=f"did you mean `{near[0]}`?" if near else None,
+            fix=Fix(argument.span, near[0]) if near else None,
+            notes=frame.notes,
+        )
+        return POISON
+
+
+def coerce(frame: Frame, argument: Argument) -> Value | Poison:
+    """The tensor an argument stands for; reports what is none."""
+    value = argument.value
+    if isinstance(value, Value | Poison):
+        return value
+    if isinstance(value, Applied):
+        found = value.read("")
+        if found is None:
+            names = [name for name in value.graph.outputs if name]
+            shown = ", ".join(f"`{name}`" for name in names)
+            frame.sink.report(
+                "NL312", f"`{argument.text}` has several outputs: {shown}", argument.span, help=f"read one: `{argument.text}.{names[0]}`", notes=frame.notes
+            )
+            return POISON
+        return found
+    if isinstance(value, Source):
+        found = value.read("")
+        if found is None:
+            shown = ", ".join(f"`{value.name}.{name}`" for name in value.fields)
+            frame.sink.report("NL312", f"`{argument.text}` is a data source of several fields", argument.span, help=f"read one: {shown}")
+            return POISON
+        return found
+    if isinstance(value, Unresolved):
+        report_unknown_name(frame, value)
+        return POISON
+    help_text = None
+    if isinstance(value, Partial):
+        help_text = f"give it a tensor: `x -> {argument.text}`"
+    frame.sink.report("NL309", f"`{argument.text}` must be a tensor, but it is {describe(value)}", argument.span, help=help_text, notes=frame.notes)
+    return POISON
+
+
+def operate(frame: Frame, op: Op, arguments: list[Argument], span: Span, keywords: dict[str, Argument] | None = None) -> Any:
+    """Apply an op to operands, constants among them; reports what its type rule refuses."""
+    if frame.builder is None:
+        frame.sink.report("NL317", f"`{op.name}` makes a tensor, and only constants can stand here", span, notes=frame.notes)
+        return POISON
+    names = op.operands
+    variadic = bool(names) and names[-1].startswith("*")
+    if not variadic and len(arguments) != len(names):
+        frame.sink.report(
+            "NL307", f"`{op.name}` works on {len(names)} tensors and gets {len(arguments)}", span, help=f"the signature is `{signature_of(type(op))}`", notes=frame.notes
+        )
+        return POISON
+    tensors: list[Value | Poison | None] = [None if is_constant(item.value) and _is_scalar(item.value) else coerce(frame, item) for item in arguments]
+    if any(isinstance(item, Poison) for item in tensors):
+        return POISON
+    partner = next((item.type for item in tensors if isinstance(item, Value) and item.type.dtype is not DType.bool), None)
+    operands = tuple(
+        item if isinstance(item, Value) else _scalar(frame, argument.value, partner) for item, argument in zip(tensors, arguments, strict=True)
+    )
+    try:
+        results = frame.builder.add(op, operands, span)
+    except RuleError as error:
+        named = dict(zip(names, arguments, strict=False)) if not variadic else {f"{names[-1][1:]}{i}": item for i, item in enumerate(arguments)}
+        frame.sink.add(rule_diagnostic(frame, error, {**named, **(keywords or {})}, span))
+        return POISON
+    return results[0] if len(results) == 1 else results
+
+
+def _is_scalar(value: object) -> bool:
+    return isinstance(value, bool | int | float | Dim)
+
+
+def _scalar(frame: Frame, value: Any, partner: TensorType | None) -> Value:
+    """A constant as a tensor of the dtype it meets; a fraction never becomes an integer."""
+    assert frame.builder is not None
+    dtype = partner.dtype if partner is not None else DType.f32
+    if isinstance(value, bool):
+        dtype = DType.bool
+    elif isinstance(value, float) and not dtype.is_float:
+        dtype = DType.f32
+    return frame.builder.add(op_named("scalar")(value=value, dtype=dtype), ())[0]  # type: ignore[call-arg]
+
+
+def rule_diagnostic(frame: Frame, error: RuleError, arguments: dict[str, Argument], span: Span) -> Diagnostic:
+    """A type rule's refusal at the argument it names, in the spec's own words."""
+    texts = {name: item.text for name, item in arguments.items()}
+
+    def fill(text: str) -> str:
+        for name, shown in texts.items():
+            text = text.replace(f"{{{name}}}", shown)
+        return text
+
+    guilty = arguments.get(error.at) if error.at is not None else None
+    primary = Label(guilty.span if guilty is not None else span, fill(error.labels.get(error.at or "", "")))
+    also = tuple(Label(arguments[name].span, fill(text)) for name, text in error.labels.items() if name != error.at and name in arguments)
+    return Diagnostic(error.code, fill(error.message), primary, also, frame.notes, fill(error.help) if error.help is not None else None)
+
+
+def report_unknown_name(frame: Frame, name: Unresolved) -> None:
+    near = near_names(name.name, frame.known_names())
+    frame.sink.report(
+        "NL140",
+        f"nothing is called `{name.name}` here",
+        name.span,
+        help=f"did you mean `{near[0]}`?" if near else None,
+        fix=Fix(name.span, near[0]) if near else None,
+        notes=frame.notes,
+    )

@@ -1,0 +1,314 @@
+"""Evaluates expressions: constants are computed, tensors become nodes of the frame's graph.
+
+Every evaluator is a task (see `scope.run`): it yields what it waits for, so depth never meets Python's recursion limit.
+What is wrong is reported once, and its value is poison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from compiler.front import ast
+from compiler.front.calls import apply, call, coerce, operate, report_unknown_name, rule_diagnostic
+from compiler.front.constants import ConstantError, checked, combine
+from compiler.front.scope import Frame, Task
+from compiler.front.values import POISON, Applied, Argument, Composed, Function, Poison, Source, Unresolved, describe, is_constant, is_tensor
+from compiler.ir.dims import Dim
+from compiler.ir.graph import Value
+from compiler.ir.op import RuleError
+from compiler.ops import op_named
+from compiler.source import Span
+
+OPERATORS = {
+    "+": "add", "-": "sub", "*": "mul", "/": "div", "//": "floordiv", "%": "mod", "**": "pow", "@": "matmul",
+    "==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge",
+}  # fmt: skip
+
+
+def evaluate(frame: Frame, expr: ast.Expr) -> Task:
+    """The value of an expression; a name that means nothing is reported."""
+    value = yield evaluate_loosely(frame, expr)
+    if isinstance(value, Unresolved):
+        report_unknown_name(frame, value)
+        return POISON
+    return value
+
+
+def evaluate_loosely(frame: Frame, expr: ast.Expr) -> Task:
+    """The value of an expression, `Unresolved` for a name that means nothing (an enumeration may take it)."""
+    return EVALUATORS[type(expr)](frame, expr)
+
+
+def evaluate_constant(frame: Frame, expr: ast.Expr) -> Task:
+    """The value of an expression that must be a constant."""
+    value = yield evaluate(frame, expr)
+    if isinstance(value, Poison) or is_constant(value):
+        return value
+    frame.sink.report("NL311", f"`{frame.text(expr)}` must be a constant, but it is {describe(value)}", frame.span(expr), notes=frame.notes)
+    return POISON
+
+
+def _literal(frame: Frame, expr: ast.Literal) -> Task:
+    try:
+        return checked(expr.value)
+    except ConstantError as error:
+        frame.sink.report("NL313", error.message, frame.span(expr), notes=frame.notes)
+        return POISON
+    yield
+
+
+def _name(frame: Frame, expr: ast.Name) -> Task:
+    local = frame.local
+    while local is not None:
+        if expr.name in local.values:
+            local.used.add(expr.name)
+            return local.values[expr.name]
+        if expr.name in local.pending and not frame.file.knows(expr.name):
+            frame.sink.report(
+                "NL141",
+                f"`{expr.name}` is used before it is defined",
+                frame.span(expr),
+                help="an entry can only use what stands above it; move it up",
+                notes=frame.notes,
+            )
+            return POISON
+        local = local.outer
+    if expr.name in frame.file.spec.lets:
+        return (yield frame.elaboration.constant(frame.file, expr.name))
+    resolved = yield frame.elaboration.resolve(frame.file, expr.name)
+    if resolved is not None:
+        return resolved
+    return Unresolved(expr.name, frame.span(expr))
+
+
+def _member(frame: Frame, expr: ast.Member) -> Task:
+    base = yield evaluate(frame, expr.base)
+    if isinstance(base, Poison):
+        return POISON
+    found = base.read(expr.name) if isinstance(base, Applied | Source) else None
+    if found is not None:
+        return found
+    span = frame.scalar.locate(expr.name_start, expr.end)
+    if isinstance(base, Applied):
+        known = [name for name in (*base.graph.outputs, *base.graph.entries) if name]
+        frame.elaboration.report_near(
+            "NL315", f"`{base.graph.name}` has no output or entry `{expr.name}`", span, expr.name, known, notes=frame.notes
+        )
+    elif isinstance(base, Source):
+        frame.elaboration.report_near("NL315", f"`{base.name}` has no field `{expr.name}`", span, expr.name, list(base.fields))
+    else:
+        frame.sink.report("NL315", f"`{frame.text(expr.base)}` is {describe(base)}: it has no members", span, notes=frame.notes)
+    return POISON
+
+
+def _call(frame: Frame, expr: ast.Call) -> Task:
+    return (yield call(frame, expr, None))
+
+
+def _pipe(frame: Frame, expr: ast.Pipe) -> Task:
+    return (yield evaluate_pipeline(frame, expr, None))
+
+
+def evaluate_pipeline(frame: Frame, expr: ast.Expr, incoming: Argument | None) -> Task:
+    """The value of a pipeline; a head that is a function works on `incoming`, or makes a function of the whole."""
+    first, *rest = expr.stages if isinstance(expr, ast.Pipe) else (expr,)
+    value = yield evaluate(frame, first)
+    if isinstance(value, Function) and incoming is not None:
+        value = yield apply(frame, value, incoming, frame.span(first), frame.text(first))
+    if isinstance(value, Function) and rest:
+        return (yield _compose(frame, (value, frame.span(first), frame.text(first)), rest))
+    end = first.end
+    for stage in rest:
+        if isinstance(value, Poison):
+            return POISON
+        argument = Argument(value, frame.scalar.locate(first.start, end), _shorten(frame.scalar.value[first.start : end]))
+        end = stage.end
+        if isinstance(stage, ast.Call):
+            value = yield call(frame, stage, argument)
+            continue
+        function = yield evaluate(frame, stage)
+        if not _accept_stage(frame, stage, function):
+            return POISON
+        value = yield apply(frame, function, argument, frame.span(stage), frame.text(stage))
+    return value
+
+
+def _compose(frame: Frame, head: tuple[Function, Span, str], rest: list[ast.Expr]) -> Task:
+    stages = [head]
+    for stage in rest:
+        function = yield call(frame, stage, None, awaits=True) if isinstance(stage, ast.Call) else evaluate(frame, stage)
+        if not _accept_stage(frame, stage, function):
+            return POISON
+        stages.append((function, frame.span(stage), frame.text(stage)))
+    return Composed(tuple(stages))
+
+
+def _shorten(text: str) -> str:
+    """A pipeline's beginning as a message shows it: its last stages."""
+    text = " ".join(text.split())
+    return text if len(text) <= 40 else f"…{text[-37:]}"
+
+
+def _accept_stage(frame: Frame, stage: ast.Expr, value: Any) -> bool:
+    if isinstance(value, Function):
+        return True
+    if not isinstance(value, Poison):
+        frame.sink.report(
+            "NL310",
+            f"`{frame.text(stage)}` is {describe(value)}, and only functions stand after `->`",
+            frame.span(stage),
+            help="name an op, block or network, or a call of one",
+            notes=frame.notes,
+        )
+    return False
+
+
+def _index(frame: Frame, expr: ast.Index) -> Task:
+    base = yield evaluate(frame, expr.base)
+    items: list[Any] = []
+    for item in expr.items:
+        items.append((yield _index_item(frame, item)))
+    if isinstance(base, Poison) or any(isinstance(item, Poison) for item in items):
+        return POISON
+    if isinstance(base, tuple):
+        (item,) = items if len(items) == 1 else (None,)
+        if isinstance(item, int) and not isinstance(item, bool) and -len(base) <= item < len(base):
+            return base[item]
+        frame.sink.report("NL316", f"`{frame.text(expr)}` is not one of the {len(base)} of the list", frame.span(expr), notes=frame.notes)
+        return POISON
+    tensor = coerce(frame, Argument(base, frame.span(expr.base), frame.text(expr.base), expr.base))
+    if not isinstance(tensor, Value) or frame.builder is None:
+        return POISON
+    op = op_named("index")(items=tuple(items))  # type: ignore[call-arg]
+    try:
+        return frame.builder.add(op, (tensor,), frame.span(expr))[0]
+    except RuleError as error:
+        frame.sink.add(rule_diagnostic(frame, error, {"x": Argument(tensor, frame.span(expr.base), frame.text(expr.base))}, frame.span(expr)))
+        return POISON
+
+
+def _index_item(frame: Frame, item: ast.Expr) -> Task:
+    if isinstance(item, ast.Ellipsis):
+        return "..."
+    parts = (item.lower, item.upper, item.step) if isinstance(item, ast.Slice) else (item,)
+    numbers: list[Any] = []
+    for part in parts:
+        value = None if part is None else (yield evaluate_constant(frame, part))
+        if isinstance(value, Poison):
+            return POISON
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | Dim)):
+            frame.sink.report("NL311", f"an index must be an integer, but it is {describe(value)}", frame.span(item), notes=frame.notes)
+            return POISON
+        numbers.append(value)
+    return tuple(numbers) if isinstance(item, ast.Slice) else numbers[0]
+
+
+def _unary(frame: Frame, expr: ast.Unary) -> Task:
+    value = yield evaluate(frame, expr.operand)
+    if isinstance(value, Poison):
+        return POISON
+    if is_constant(value):
+        try:
+            if expr.operator == "not":
+                if not isinstance(value, bool):
+                    raise ConstantError("`not` takes `true` or `false`")
+                return not value
+            return combine("-", 0, value) if not isinstance(value, float) else -value
+        except ConstantError as error:
+            return _report_constant(frame, expr, error)
+    op = "logical_not" if expr.operator == "not" else "neg"
+    return operate(frame, op_named(op)(), [Argument(value, frame.span(expr.operand), frame.text(expr.operand))], frame.span(expr))
+
+
+def _chain(frame: Frame, expr: ast.Chain) -> Task:
+    left: Any = Argument((yield evaluate(frame, expr.first)), frame.span(expr.first), frame.text(expr.first), expr.first)
+    for symbol, operand in expr.rest:
+        if symbol in ("and", "or"):
+            if isinstance(left.value, bool) and left.value == (symbol == "or"):
+                return left.value
+        right = Argument((yield evaluate(frame, operand)), frame.span(operand), frame.text(operand), operand)
+        span = frame.scalar.locate(expr.start, operand.end)
+        value = _combine(frame, symbol, left, right, span)
+        if isinstance(value, Poison):
+            return POISON
+        text = " ".join(frame.scalar.value[expr.start : operand.end].split())
+        left = Argument(value, span, text if len(text) <= 40 else f"{text[:37]}…")
+    return left.value
+
+
+def _combine(frame: Frame, symbol: str, left: Argument, right: Argument, span: Any) -> Any:
+    if isinstance(left.value, Poison) or isinstance(right.value, Poison):
+        return POISON
+    if symbol in ("and", "or"):
+        for side in (left, right):
+            if not isinstance(side.value, bool):
+                frame.sink.report(
+                    "NL313",
+                    f"`{symbol}` takes `true` or `false`, but `{side.text}` is {describe(side.value)}",
+                    side.span,
+                    help=f"for tensors use `logical_{symbol}(a, b)`" if is_tensor(side.value) else None,
+                    notes=frame.notes,
+                )
+                return POISON
+        return (left.value and right.value) if symbol == "and" else (left.value or right.value)
+    if is_constant(left.value) and is_constant(right.value):
+        try:
+            return combine(symbol, left.value, right.value)
+        except ConstantError as error:
+            frame.sink.report("NL314" if error.undecided else "NL313", error.message, span, notes=frame.notes)
+            return POISON
+    if symbol in ("==", "!=") and isinstance(left.value, Function) and isinstance(right.value, Function):
+        return (left.value == right.value) == (symbol == "==")
+    return operate(frame, op_named(OPERATORS[symbol])(), [left, right], span)
+
+
+def _conditional(frame: Frame, expr: ast.Conditional) -> Task:
+    test = yield evaluate(frame, expr.test)
+    if isinstance(test, Poison):
+        return POISON
+    if not isinstance(test, bool):
+        frame.sink.report(
+            "NL314",
+            f"a condition must be `true` or `false` before anything runs, but `{frame.text(expr.test)}` is {describe(test)}",
+            frame.span(expr.test),
+            help="to choose between tensors element by element use `where(condition, a, b)`" if is_tensor(test) else None,
+            notes=frame.notes,
+        )
+        return POISON
+    return (yield evaluate(frame, expr.then if test else expr.otherwise))
+
+
+def _sequence(frame: Frame, expr: ast.Sequence) -> Task:
+    items: list[Any] = []
+    for item in expr.items:
+        items.append((yield evaluate(frame, item)))
+    return POISON if any(isinstance(item, Poison) for item in items) else tuple(items)
+
+
+def _misplaced(frame: Frame, expr: ast.Expr) -> Task:
+    frame.sink.report("NL103", "slices and `...` stand only inside an index", frame.span(expr), notes=frame.notes)
+    return POISON
+    yield
+
+
+def _report_constant(frame: Frame, expr: ast.Expr, error: ConstantError) -> Any:
+    frame.sink.report("NL314" if error.undecided else "NL313", error.message, frame.span(expr), notes=frame.notes)
+    return POISON
+
+
+EVALUATORS: dict[type[ast.Expr], Callable[[Frame, Any], Task]] = {
+    ast.Literal: _literal,
+    ast.Name: _name,
+    ast.Member: _member,
+    ast.Call: _call,
+    ast.Pipe: _pipe,
+    ast.Index: _index,
+    ast.Unary: _unary,
+    ast.Chain: _chain,
+    ast.Conditional: _conditional,
+    ast.Sequence: _sequence,
+    ast.Slice: _misplaced,
+    ast.Ellipsis: _misplaced,
+}
+

@@ -1,0 +1,224 @@
+"""A spec file as records: what the tree of a file says, section by section, before any name is looked up.
+
+The structure has been validated against the schema, so what does not fit here has been reported: it is left out.
+Headers of blocks (`residual(C, stride=1)`) are parsed here, and names are checked to be usable as identifiers.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from dataclasses import dataclass, field
+from typing import final
+
+from compiler.front.ast import Call, Expr, Name
+from compiler.front.expressions import ExpressionError, parse_expression
+from compiler.front.sink import Sink
+from compiler.front.tree import Mapping, Node, Pair, Scalar, Sequence
+from compiler.source import Source
+
+IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z", re.ASCII)
+RESERVED = frozenset(
+    {"forward", "self", "super", "training", "torch", "nn", "F", "np", "math"}
+    | set(
+        "add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches eval extra_repr float "
+        "get_buffer get_extra_state get_parameter get_submodule half ipu load_state_dict modules mtia named_buffers named_children "
+        "named_modules named_parameters parameters register_buffer register_module register_parameter requires_grad_ "
+        "set_extra_state set_submodule share_memory state_dict to to_empty train type xpu zero_grad".split()
+    )
+)
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """One layer: its name, where the name stands, and its expression."""
+
+    name: str
+    key: Scalar
+    expression: Scalar
+
+
+@final
+@dataclass(slots=True, eq=False)
+class Body:
+    """What networks and blocks have in common."""
+
+    name: str
+    key: Scalar
+    doc: str = ""
+    inputs: dict[str, Pair] = field(default_factory=dict)
+    lets: dict[str, Pair] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    outputs: Node | None = None
+    init: dict[str, Pair] = field(default_factory=dict)
+    keys: dict[str, Scalar] = field(default_factory=dict)
+    asserts: list[Scalar] = field(default_factory=list)
+    weights: Mapping | None = None
+    broken: bool = False
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockParameter:
+    """A constant a block takes; `default` is None when it must be given."""
+
+    name: str
+    default: Expr | None
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockDefinition:
+    body: Body
+    parameters: tuple[BlockParameter, ...]
+
+    @property
+    def name(self) -> str:
+        return self.body.name
+
+    def __str__(self) -> str:
+        shown = [item.name if item.default is None else f"{item.name}={self.text(item.default)}" for item in self.parameters]
+        return f"{self.name}({', '.join(shown)})"
+
+    def text(self, expr: Expr) -> str:
+        return self.body.key.value[expr.start : expr.end]
+
+
+@final
+@dataclass(slots=True, eq=False)
+class SpecFile:
+    """One file of a spec."""
+
+    source: Source
+    root: Mapping
+    name: str = ""
+    doc: str = ""
+    uses: list[Scalar] = field(default_factory=list)
+    lets: dict[str, Pair] = field(default_factory=dict)
+    blocks: dict[str, BlockDefinition] = field(default_factory=dict)
+    networks: dict[str, Body] = field(default_factory=dict)
+    variables: dict[str, Pair] = field(default_factory=dict)
+    data: dict[str, Pair] = field(default_factory=dict)
+    train: Mapping | None = None
+    asserts: list[Scalar] = field(default_factory=list)
+
+
+def read_spec(root: Mapping, source: Source, sink: Sink) -> SpecFile:
+    """The records of a validated tree."""
+    spec = SpecFile(source, root)
+    spec.name = text_of(root.get("name"))
+    spec.doc = text_of(root.get("doc"))
+    spec.uses = scalars_of(root.get("use"))
+    spec.asserts = scalars_of(root.get("assert"))
+    spec.lets = _named(root.get("let"), sink)
+    spec.variables = _named(root.get("variables"), sink)
+    spec.data = _named(root.get("data"), sink)
+    for pair in pairs_of(root.get("blocks")):
+        definition = _read_block(pair, sink)
+        if definition is not None:
+            spec.blocks[definition.name] = definition
+    for name, pair in _named(root.get("networks"), sink).items():
+        spec.networks[name] = _read_body(name, pair, sink)
+    for pair in pairs_of(root.get("cells")):
+        sink.report("NL139", "cells are not part of this version of the language", pair.key.span)
+    train = root.get("train")
+    spec.train = train if isinstance(train, Mapping) else None
+    return spec
+
+
+def text_of(node: Node | None) -> str:
+    return node.value if isinstance(node, Scalar) else ""
+
+
+def scalars_of(node: Node | None) -> list[Scalar]:
+    """The scalars of a sequence, or the one scalar."""
+    if isinstance(node, Scalar):
+        return [node]
+    return [item for item in node.items if isinstance(item, Scalar)] if isinstance(node, Sequence) else []
+
+
+def pairs_of(node: Node | None) -> tuple[Pair, ...]:
+    return node.pairs if isinstance(node, Mapping) else ()
+
+
+def _named(node: Node | None, sink: Sink) -> dict[str, Pair]:
+    return {pair.key.value: pair for pair in pairs_of(node) if check_name(pair.key, sink)}
+
+
+def check_name(key: Scalar, sink: Sink, what: str = "name") -> bool:
+    """Report a name that cannot be one in emitted source."""
+    name = key.value
+    if not IDENTIFIER.match(name):
+        sink.report(
+            "NL135", f"`{name}` cannot be a {what}", key.span, help="use letters, digits and `_`, and start with a letter"
+        )
+        return False
+    if keyword.iskeyword(name) or name in ("true", "false"):
+        sink.report("NL135", f"`{name}` cannot be a {what}: Python keeps that word", key.span, help=f"call it `{name}_`")
+        return False
+    return True
+
+
+def check_entry_name(key: Scalar, sink: Sink) -> bool:
+    """As `check_name`, and refuse what an `nn.Module` has already."""
+    if key.value in RESERVED:
+        sink.report(
+            "NL135", f"`{key.value}` cannot name an entry: modules have that name already", key.span, help=f"call it `{key.value}_`"
+        )
+        return False
+    return check_name(key, sink, "entry's name")
+
+
+def _read_body(name: str, pair: Pair, sink: Sink) -> Body:
+    body = Body(name, pair.key)
+    node = pair.value
+    layers = node.get("layers") if isinstance(node, Mapping) else None
+    if not isinstance(node, Mapping) or not isinstance(layers, Mapping | Sequence):
+        body.broken = True
+        return body
+    body.doc = text_of(node.get("doc"))
+    body.inputs = _named(node.get("inputs"), sink)
+    body.lets = _named(node.get("let"), sink)
+    body.outputs = node.get("outputs")
+    body.init = {item.key.value: item for item in pairs_of(node.get("init"))}
+    body.keys = {item.key.value: item.value for item in pairs_of(node.get("keys")) if isinstance(item.value, Scalar)}
+    body.asserts = scalars_of(node.get("assert"))
+    weights = node.get("weights")
+    body.weights = weights if isinstance(weights, Mapping) else None
+    if isinstance(layers, Sequence):
+        items = [item for item in layers.items if isinstance(item, Scalar)]
+        body.entries = [Entry(str(index), item, item) for index, item in enumerate(items)]
+    else:
+        for item in layers.pairs:
+            if isinstance(item.value, Scalar) and check_entry_name(item.key, sink):
+                body.entries.append(Entry(item.key.value, item.key, item.value))
+    for key in body.inputs.values():
+        clash = next((entry for entry in body.entries if entry.name == key.key.value), None)
+        if clash is not None:
+            sink.report("NL136", f"`{clash.name}` names both an input and an entry", clash.key.span, help="rename one of them")
+    return body
+
+
+def _read_block(pair: Pair, sink: Sink) -> BlockDefinition | None:
+    key = pair.key
+    try:
+        header = parse_expression(key.value)
+    except ExpressionError as error:
+        sink.report(error.code, error.message, key.locate(error.start, error.end), help=error.help)
+        return None
+    if isinstance(header, Name):
+        name, parameters = header.name, []
+    elif isinstance(header, Call) and isinstance(header.function, Name) and all(isinstance(item, Name) for item in header.arguments):
+        name = header.function.name
+        parameters = [BlockParameter(item.name, None) for item in header.arguments if isinstance(item, Name)]
+        parameters += [BlockParameter(item.name, item.value) for item in header.keywords]
+    else:
+        sink.report(
+            "NL137", f"`{key.value}` is not the header of a block", key.span, help="write a name, or `name(C, stride=1)` with its constants"
+        )
+        return None
+    if not IDENTIFIER.match(name):
+        sink.report("NL135", f"`{name}` cannot be a name", key.span, help="use letters, digits and `_`, and start with a letter")
+        return None
+    return BlockDefinition(_read_body(name, pair, sink), tuple(parameters))

@@ -1,0 +1,344 @@
+"""Pooling over 1, 2 or 3 spatial dimensions: windows, a grid of a given size, or everything. Layout N, C, spatial.
+
+Windows are separable: one dimension after the other, k operations for each instead of k² together. N = batch, C = channels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, final
+
+from compiler.ir.dims import Dim
+from compiler.ir.op import Code, Lowering, Op, RuleError, Sample, SampleTensor, emitted
+from compiler.ir.types import TensorType
+from compiler.ops.base import keywords, register, require_float
+from compiler.ops.windows import Pads, Size, Windows, extents, require_spatial, spatial_sizes
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@emitted
+def pool_windows(
+    x: np.ndarray,
+    combine: np.ufunc,
+    size: tuple[int, ...],
+    stride: tuple[int, ...],
+    pad: tuple[int, ...],
+    dilation: tuple[int, ...],
+    ceil: bool = False,
+) -> np.ndarray:
+    """`np.add` or `np.maximum` over windows of `x` [N, C, *spatial]; padding holds 0 or -inf; with `ceil` no window starts in it behind."""
+    for axis, (k, s, p, d) in enumerate(zip(size, stride, pad, dilation, strict=True), 2):
+        extent = d * (k - 1) + 1
+        offset = min(2 * p - extent + s - 1, p - 1) if ceil else 2 * p - extent
+        count = (x.shape[axis] + offset) // s + 1
+        after = max((count - 1) * s + extent - x.shape[axis] - p, 0)
+        if p or after:
+            widths = [(p, after) if i == axis else (0, 0) for i in range(x.ndim)]
+            x = np.pad(x, widths, constant_values=0 if combine is np.add else -np.inf)
+        ahead = (slice(None),) * axis
+        result = x[(*ahead, slice(0, (count - 1) * s + 1, s))]
+        for i in range(1, k):
+            piece = x[(*ahead, slice(i * d, i * d + (count - 1) * s + 1, s))]
+            result = combine(result, piece, out=None if i == 1 else result)
+        x = result
+    return x
+
+
+@emitted
+def pool_average(
+    x: np.ndarray, size: tuple[int, ...], stride: tuple[int, ...], pad: tuple[int, ...], ceil: bool = False, count_pad: bool = True
+) -> np.ndarray:
+    """The mean over windows of `x` [N, C, *spatial]; padding counts as zeros with `count_pad`, what lies beyond it never counts."""
+    total = pool_windows(x, np.add, size, stride, pad, (1,) * len(size), ceil)
+    if not ceil and (count_pad or not any(pad)):
+        return total / math.prod(size)
+    for axis, (k, s, p) in enumerate(zip(size, stride, pad, strict=True), 2):
+        starts = np.arange(total.shape[axis]) * s - p
+        ends = np.minimum(starts + k, x.shape[axis] + (p if count_pad else 0))
+        counts = ends - (starts if count_pad else np.maximum(starts, 0))
+        total = total / counts.astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 1 - axis))
+    return total
+
+
+@emitted
+def pool_adaptive(x: np.ndarray, size: tuple[int, ...], largest: bool = False) -> np.ndarray:
+    """The mean, or the largest, of cells of `x` [N, C, *spatial]; cell i of n spans floor(i length / n) to ceil((i + 1) length / n)."""
+    for axis, n in enumerate(size, 2):
+        length = x.shape[axis]
+        cells = np.arange(n)
+        starts, ends = cells * length // n, -(-(cells + 1) * length // n)
+        if largest:
+            width = int((ends - starts).max())
+            members = np.minimum(starts[:, None] + np.arange(width), ends[:, None] - 1)
+            x = x.take(members, axis).max(axis + 1)
+        else:
+            places = np.arange(length)[:, None]
+            weights = ((places >= starts) & (places < ends)) / (ends - starts)
+            x = np.moveaxis(np.moveaxis(x, axis, -1) @ weights.astype(x.dtype), -1, axis)
+    return x
+
+
+class WindowPool(Op):
+    """Abstract: pooling with a sliding window; subclasses declare the attributes `kernel` and `stride`, and others they have."""
+
+    family: ClassVar[str] = "pool"
+    torch_class: ClassVar[str]
+    torch_keywords: ClassVar[dict[str, str]]
+    kernel: Size
+    stride: Size | None
+
+    def windows(self, x: TensorType) -> Windows:
+        """The geometry on `x`; refuses padding of more than half a window, as torch does."""
+        rank = require_spatial(self.name, x)
+        kernel = spatial_sizes(self.name, "kernel", self.kernel, rank)
+        stride = kernel if self.stride is None else spatial_sizes(self.name, "stride", self.stride, rank)
+        pad, dilation = (spatial_sizes(self.name, name, getattr(self, name, usual), rank) for name, usual in (("pad", 0), ("dilation", 1)))
+        for p, extent in zip(pad, extents(kernel, dilation), strict=True):
+            if 2 * p > extent:
+                raise RuleError(
+                    "NL225",
+                    f"`pad` of `{self.name}` is {p}, more than half of its window of {extent}",
+                    at="pad",
+                    help="pad by at most half the kernel: a window must not lie in the padding alone",
+                )
+        return Windows(self.name, kernel, stride, tuple((p, p) for p in pad), dilation, getattr(self, "ceil", False))
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        (x,) = operands
+        windows = self.windows(x)
+        require_float(self.name, x)
+        return TensorType(x.dtype, (*x.shape[:2], *windows.results(x)))
+
+    def _keywords(self) -> str:
+        return keywords(self, self.torch_keywords)
+
+    def torch_module(self, *operands: TensorType) -> str | None:
+        return f"nn.{self.torch_class}{operands[0].rank - 2}d({self.kernel!r}{self._keywords()})"
+
+
+@register
+@final
+@dataclass(frozen=True)
+class MaxPool(WindowPool):
+    """The largest number in each window; `stride` is the kernel unless given.
+
+    `x` is [N, C, *spatial]; the result has (size + 2 pad - dilation (kernel - 1) - 1)//stride + 1 along each dimension, rounded
+    up with `ceil` as long as the window starts in `x` or the padding before it. Padding is -inf, so it is never chosen.
+    """
+
+    name: ClassVar[str] = "max_pool"
+    torch_class: ClassVar[str] = "MaxPool"
+    torch_keywords: ClassVar[dict[str, str]] = {"stride": "stride", "pad": "padding", "dilation": "dilation", "ceil": "ceil_mode"}
+    kernel: Size
+    stride: Size | None = None
+    pad: Pads = 0
+    dilation: Size = 1
+    ceil: bool = False
+
+    def torch(self, at: Lowering, *arguments: Code) -> str:
+        return f"F.max_pool{at.operand_types[0].rank - 2}d({arguments[0]}, {self.kernel!r}{self._keywords()})"
+
+    def numpy(self, at: Lowering, *arguments: Code) -> str:
+        windows = self.windows(at.operand_types[0])
+        given = f"{windows.kernel}, stride={windows.stride}, pad={windows.before}, dilation={windows.dilation}" + ", ceil=True" * self.ceil
+        return f"{at.use(pool_windows)}({arguments[0]}, np.maximum, {given})"
+
+    @classmethod
+    def samples(cls) -> Iterator[Sample]:
+        yield Sample(cls(2), (SampleTensor((2, 3, 6, 7)),))
+        yield Sample(cls(3, stride=2, pad=1), (SampleTensor((2, 3, 8, 9)),))
+        yield Sample(cls((2, 3), stride=(1, 2), dilation=(2, 1)), (SampleTensor((1, 2, 5, 6)),))
+        yield Sample(cls(3, stride=2, ceil=True), (SampleTensor((1, 2, 6)),))
+        yield Sample(cls(2, stride=3, pad=1, ceil=True), (SampleTensor((1, 2, 5, 4)),))
+        yield Sample(cls(2, ceil=True), (SampleTensor((1, 1, 1, 3, 2)),))
+        yield Sample(cls(1, stride=2), (SampleTensor((2, 2, 5)),))
+
+
+@register
+@final
+@dataclass(frozen=True)
+class AvgPool(WindowPool):
+    """The mean of each window; `stride` is the kernel unless given.
+
+    `x` is [N, C, *spatial]; sizes are those of `max_pool`. As in PyTorch, padding counts as zeros; `count_pad=false` leaves it
+    out of the mean (the default of ONNX and Keras).
+    """
+
+    name: ClassVar[str] = "avg_pool"
+    torch_class: ClassVar[str] = "AvgPool"
+    torch_keywords: ClassVar[dict[str, str]] = {"stride": "stride", "pad": "padding", "ceil": "ceil_mode", "count_pad": "count_include_pad"}
+    kernel: Size
+    stride: Size | None = None
+    pad: Pads = 0
+    ceil: bool = False
+    count_pad: bool = True
+
+    def torch(self, at: Lowering, *arguments: Code) -> str:
+        return f"F.avg_pool{at.operand_types[0].rank - 2}d({arguments[0]}, {self.kernel!r}{self._keywords()})"
+
+    def numpy(self, at: Lowering, *arguments: Code) -> str:
+        windows = self.windows(at.operand_types[0])
+        extra = ", ceil=True" * self.ceil + ", count_pad=False" * (not self.count_pad)
+        return f"{at.use(pool_average)}({arguments[0]}, {windows.kernel}, stride={windows.stride}, pad={windows.before}{extra})"
+
+    @classmethod
+    def samples(cls) -> Iterator[Sample]:
+        yield Sample(cls(2), (SampleTensor((2, 3, 6, 7)),))
+        yield Sample(cls(3, stride=2, pad=1), (SampleTensor((2, 3, 8, 9)),))
+        yield Sample(cls(3, stride=2, pad=1, count_pad=False), (SampleTensor((1, 2, 5, 6)),))
+        yield Sample(cls((3, 2), stride=2, pad=(1, 0), ceil=True), (SampleTensor((1, 2, 6, 7)),))
+        yield Sample(cls(3, stride=2, pad=1, ceil=True, count_pad=False), (SampleTensor((1, 2, 8)),))
+        yield Sample(cls(2, stride=3, pad=1, ceil=True), (SampleTensor((1, 2, 5, 4)),))
+        yield Sample(cls(2), (SampleTensor((1, 2, 2, 3, 4)),))
+
+
+@register
+@final
+@dataclass(frozen=True)
+class L2Pool(WindowPool):
+    """The Euclidean norm of each window: sqrt of the sum of squares, not of their mean; `stride` is the kernel unless given.
+
+    The sum form is that of PyTorch's LPPool and ONNX's LpPool; papers that take the root mean square get it divided by sqrt(k²).
+    """
+
+    name: ClassVar[str] = "l2_pool"
+    torch_class: ClassVar[str] = "LPPool"
+    torch_keywords: ClassVar[dict[str, str]] = {"stride": "stride"}
+    kernel: Size
+    stride: Size | None = None
+
+    def torch_module(self, *operands: TensorType) -> str | None:
+        return f"nn.LPPool{operands[0].rank - 2}d(2, {self.kernel!r}{self._keywords()})"
+
+    def torch(self, at: Lowering, *arguments: Code) -> str:
+        return f"F.lp_pool{at.operand_types[0].rank - 2}d({arguments[0]}, 2, {self.kernel!r}{self._keywords()})"
+
+    def numpy(self, at: Lowering, *arguments: Code) -> str:
+        windows = self.windows(at.operand_types[0])
+        given = f"{windows.kernel}, stride={windows.stride}, pad={windows.before}, dilation={windows.dilation}"
+        return f"np.sqrt({at.use(pool_windows)}(np.square({arguments[0]}), np.add, {given}))"
+
+    @classmethod
+    def samples(cls) -> Iterator[Sample]:
+        yield Sample(cls(2), (SampleTensor((2, 3, 6, 7)),))
+        yield Sample(cls((3, 1), stride=(2, 1)), (SampleTensor((1, 2, 5, 6)),))
+        yield Sample(cls(3, stride=1), (SampleTensor((2, 1, 5)),))
+        yield Sample(cls(2), (SampleTensor((1, 2, 2, 3, 4)),))
+
+
+class GlobalPool(Op):
+    """Abstract: all spatial dimensions become one number."""
+
+    family: ClassVar[str] = "pool"
+    torch_method: ClassVar[str]
+    numpy_method: ClassVar[str]
+    keepdims: bool
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        (x,) = operands
+        rank = require_spatial(self.name, x)
+        require_float(self.name, x)
+        return TensorType(x.dtype, (*x.shape[:2], *(Dim.of(1),) * (rank if self.keepdims else 0)))
+
+    def _axes(self, at: Lowering) -> str:
+        axes = tuple(range(2, at.operand_types[0].rank))
+        return repr(axes[0] if len(axes) == 1 else axes)
+
+    def torch(self, at: Lowering, *arguments: Code) -> str:
+        return f"{arguments[0].tight}.{self.torch_method}({self._axes(at)}{', keepdim=True' * self.keepdims})"
+
+    def numpy(self, at: Lowering, *arguments: Code) -> str:
+        return f"{arguments[0].tight}.{self.numpy_method}({self._axes(at)}{', keepdims=True' * self.keepdims})"
+
+    @classmethod
+    def samples(cls) -> Iterator[Sample]:
+        yield Sample(cls(), (SampleTensor((2, 3, 5, 4)),))
+        yield Sample(cls(keepdims=True), (SampleTensor((2, 3, 1, 4)),))  # type: ignore[call-arg]
+        yield Sample(cls(), (SampleTensor((2, 3, 5)),))
+        yield Sample(cls(keepdims=True), (SampleTensor((1, 2, 2, 3, 4)),))  # type: ignore[call-arg]
+
+
+@register
+@final
+@dataclass(frozen=True)
+class GlobalAvgPool(GlobalPool):
+    """The mean over all spatial dimensions: [N, C, *spatial] becomes [N, C], or [N, C, 1, 1] with `keepdims`."""
+
+    name: ClassVar[str] = "global_avg_pool"
+    torch_method: ClassVar[str] = "mean"
+    numpy_method: ClassVar[str] = "mean"
+    keepdims: bool = False
+
+
+@register
+@final
+@dataclass(frozen=True)
+class GlobalMaxPool(GlobalPool):
+    """The largest number over all spatial dimensions: [N, C, *spatial] becomes [N, C], or [N, C, 1, 1] with `keepdims`."""
+
+    name: ClassVar[str] = "global_max_pool"
+    torch_method: ClassVar[str] = "amax"
+    numpy_method: ClassVar[str] = "max"
+    keepdims: bool = False
+
+
+class AdaptivePool(Op):
+    """Abstract: a grid of `size` cells over the spatial dimensions, whatever their sizes; cells overlap where they do not divide."""
+
+    family: ClassVar[str] = "pool"
+    torch_class: ClassVar[str]
+    torch_function: ClassVar[str]
+    extra: ClassVar[str] = ""
+    size: Size
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        (x,) = operands
+        size = spatial_sizes(self.name, "size", self.size, require_spatial(self.name, x))
+        require_float(self.name, x)
+        return TensorType(x.dtype, (*x.shape[:2], *map(Dim.of, size)))
+
+    def torch_module(self, *operands: TensorType) -> str | None:
+        return f"nn.{self.torch_class}{operands[0].rank - 2}d({self.size!r})"
+
+    def torch(self, at: Lowering, *arguments: Code) -> str:
+        return f"F.{self.torch_function}{at.operand_types[0].rank - 2}d({arguments[0]}, {self.size!r})"
+
+    def numpy(self, at: Lowering, *arguments: Code) -> str:
+        size = spatial_sizes(self.name, "size", self.size, at.operand_types[0].rank - 2)
+        return f"{at.use(pool_adaptive)}({arguments[0]}, {size}{self.extra})"
+
+    @classmethod
+    def samples(cls) -> Iterator[Sample]:
+        yield Sample(cls(2), (SampleTensor((2, 3, 6, 8)),))  # type: ignore[call-arg]
+        yield Sample(cls((3, 5)), (SampleTensor((1, 2, 7, 4)),))  # type: ignore[call-arg]
+        yield Sample(cls(4), (SampleTensor((2, 1, 9)),))  # type: ignore[call-arg]
+        yield Sample(cls((1, 2, 3)), (SampleTensor((1, 2, 2, 3, 4)),))  # type: ignore[call-arg]
+
+
+@register
+@final
+@dataclass(frozen=True)
+class AdaptiveAvgPool(AdaptivePool):
+    """The mean of each cell of a `size` grid over [N, C, *spatial]; `adaptive_avg_pool(7)` makes any image 7x7."""
+
+    name: ClassVar[str] = "adaptive_avg_pool"
+    torch_class: ClassVar[str] = "AdaptiveAvgPool"
+    torch_function: ClassVar[str] = "adaptive_avg_pool"
+    size: Size
+
+
+@register
+@final
+@dataclass(frozen=True)
+class AdaptiveMaxPool(AdaptivePool):
+    """The largest number of each cell of a `size` grid over [N, C, *spatial]."""
+
+    name: ClassVar[str] = "adaptive_max_pool"
+    torch_class: ClassVar[str] = "AdaptiveMaxPool"
+    torch_function: ClassVar[str] = "adaptive_max_pool"
+    extra: ClassVar[str] = ", largest=True"
+    size: Size

@@ -1,0 +1,384 @@
+"""Two tensors element by element: arithmetic, comparisons, logic. Shapes broadcast as in NumPy, dtypes promote as in PyTorch.
+
+Either operand may be a constant of the spec, which arrives as a tensor of rank 0 whose text is a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from compiler.ir.op import ATOM, COMPARISON, NEGATION, POWER, PRODUCT, SUM, Code, Lowering, Op, RuleError, Sample, SampleTensor
+from compiler.ir.types import DType, TensorType, promote
+from compiler.ops.base import Binary, broadcast_types, infix, register
+
+
+def is_literal(code: str) -> bool:
+    """Whether the text is a number as Python writes one."""
+    try:
+        float(code)
+    except ValueError:
+        return False
+    return True
+
+
+def number(value: float) -> str:
+    """A number without a needless `.0`."""
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
+
+
+def promoted(*types: TensorType) -> DType:
+    """A tensor of rank 0 lends its dtype only where its kind (bool, integer, float) is above all others', as in torch.result_type."""
+
+    def kind(dtype: DType) -> int:
+        return 2 if dtype.is_float else 1 if dtype.is_integer else 0
+
+    highest = max(kind(item.dtype) for item in types)
+    strong = [item.dtype for item in types if item.rank > 0 and kind(item.dtype) == highest]
+    result, *others = strong or [item.dtype for item in types if kind(item.dtype) == highest]
+    for dtype in others:
+        result = promote(result, dtype)
+    return result
+
+
+def cast_numpy(code: Code, type: TensorType, dtype: DType) -> Code:
+    """The NumPy text with `dtype`, as it is where it has it or is a number."""
+    if type.dtype is dtype or is_literal(code):
+        return code
+    if type.rank == 0:
+        return Code(f"np.{dtype.numpy_name}({code})")
+    return Code(f"{code.tight}.astype(np.{dtype.numpy_name})")
+
+
+def refuse_bool(name: str, type: TensorType, operand: str) -> None:
+    """Refuse truth values where they have no arithmetic."""
+    if type.dtype is DType.bool:
+        raise RuleError(
+            "NL210",
+            f"`{name}` takes numbers, but `{{{operand}}}` is {type}",
+            at=operand,
+            help=f"convert it: `cast({{{operand}}}, f32)`",
+        )
+
+
+class Arithmetic(Binary):
+    """Abstract: numbers in, numbers out; `sign` is the Python operator both libraries overload."""
+
+    sign: ClassVar[str]
+    level: ClassVar[int] = PRODUCT
+    takes_bool: ClassVar[bool] = True
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        if not self.takes_bool:
+            for operand, type in zip(self.operands, operands, strict=True):
+                refuse_bool(self.name, type, operand)
+        return broadcast_types(self.name, *operands, dtype=promoted(*operands))
+
+    def torch(self, at: Lowering, *arguments: Code) -> str:
+        return infix(arguments[0], self.sign, arguments[1], self.level)
+
+    def numpy(self, at: Lowering, *arguments: Code) -> str:
+        x, y = (cast_numpy(code, type, at.result.dtype) for code, type in zip(arguments, at.operand_types, strict=True))
+        return infix(x, self.sign, y, self.level)
+
+    @classmethod
+    def samples(cls) -> Iterator[Sample]:
+        yield Sample(cls(), (SampleTensor((2, 3)), SampleTensor((2, 3), low=1, high=3)))
+        yield Sample(cls(), (SampleTensor((4, 1, 3)), SampleTensor((2, 1), low=1, high=3)))
+        yield Sample(cls(), (SampleTensor((3,), DType.i64, -5, 5), SampleTensor((2, 3), low=1, high=3)))
+        yield Sample(cls(), (SampleTensor((2, 1, 3), DType.i32, -5, 5), SampleTensor((4, 1), DType.i64, 1, 5)))
+        yield Sample(cls(), (SampleTensor((2, 3)), SampleTensor((), low=1, high=3)))
+        yield Sample(cls(), (SampleTensor((2, 3), DType.i64, -5, 5), SampleTensor((), low=1, high=3)))
+
+
+@register
+@final
+@dataclass(frozen=True)
+class Add(Arithmetic):
+    """x + y, broadcasting."""
+
+    name: ClassVar[str] = "add"
+    sign: ClassVar[str] = "+"
+    level: ClassVar[int] = SUM
+
+
+@register
+@final
+@dataclass(frozen=True)
+class Sub(Arithmetic):
+    """x - y, broadcasting."""
+
+    name: ClassVar[str] = "sub"
+    sign: ClassVar[str] = "-"
+    level: ClassVar[int] = SUM
+    takes_bool: ClassVar[bool] = False
+
+
+@register
+@final
+@dataclass(frozen=True)
+class Mul(Arithmetic):
+    """x * y, broadcasting."""
+
+    name: ClassVar[str] = "mul"
+    sign: ClassVar[str] = "*"
+
+
+@register
+@final
+@dataclass(frozen=True)
+class Div(Arithmetic):
+    """x / y, broadcasting; integers give f32."""
+
+    name: ClassVar[str] = "div"
+    sign: ClassVar[str] = "/"
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        dtype = promoted(*operands)
+        return broadcast_types(self.name, *operands, dtype=dtype if dtype.is_float else DType.f32)
+
+
+@register
+@final
+@dataclass(frozen=True)
+class FloorDiv(Arithmetic):
+    """The largest integer not above x / y, broadcasting."""
+
+    name: ClassVar[str] = "floordiv"
+    sign: ClassVar[str] = "//"
+    takes_bool: ClassVar[bool] = False
+
+
+@register
+@final
+@dataclass(frozen=True)
+class Mod(Arithmetic):
+    """x - y * floor(x / y): the remainder has the sign of y, broadcasting."""
+
+    name: ClassVar[str] = "mod"
+    sign: ClassVar[str] = "%"
+    takes_bool: ClassVar[bool] = False
+
+
+@register
+@final
+@dataclass(frozen=True)
+class Pow(Arithmetic):
+    """x to the power of y, broadcasting; NaN for a negative x under a y that is no integer."""
+
+    name: ClassVar[str] = "pow"
+    takes_bool: ClassVar[bool] = False
+
+    def torch(self, at: Lowering, *arguments: Code) -> str:
+        return self._power(*arguments)
+
+    def numpy(self, at: Lowering, *arguments: Code) -> str:
+        return self._power(*(cast_numpy(code, type, at.result.dtype) for code, type in zip(arguments, at.operand_types, strict=True)))
+
+    def _power(self, x: Code, y: Code) -> Code:
+        return Code(f"{x.within(ATOM)} ** {y.within(NEGATION)}", POWER)
+
+    @classmethod
+    def samples(cls) -> Iterator[Sample]:
+        yield Sample(cls(), (SampleTensor((2, 3), low=0.5, high=2), SampleTensor((2, 3))))
+        yield Sample(cls(), (SampleTensor((4, 1, 3), low=0.5, high=2), SampleTensor((2, 1))))
+        yield Sample(cls(), (SampleTensor((3,), DType.i64, 1, 5), SampleTensor((2, 3))))
+        yield Sample(cls(), (SampleTensor((3,), DType.i64, -4, 5), SampleTensor((2, 1), DType.i32, 0, 4)))
+        yield Sample(cls(), (SampleTensor((2, 3), low=0.5), SampleTensor((), low=2, high=3)))
+
+
+class Extremum(Binary):
+    """Abstract: the larger or smaller of two; `bound` is the keyword of torch.clamp that does it against a single number."""
+
+    function: ClassVar[str]
+    bound: ClassVar[str]
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        return broadcast_types(self.name, *operands, dtype=promoted(*operands))
+
+    def torch(self, at: Lowering, *arguments: Code) -> str:
+        x, y = arguments
+        if at.operand_types[1].rank == 0:
+            return f"torch.clamp({x}, {self.bound}={y})"
+        if at.operand_types[0].rank == 0:
+            return f"torch.clamp({y}, {self.bound}={x})"
+        return f"torch.{self.function}({x}, {y})"
+
+    def numpy(self, at: Lowering, *arguments: Code) -> str:
+        x, y = (cast_numpy(code, type, at.result.dtype) for code, type in zip(arguments, at.operand_types, strict=True))
+        return f"np.{self.function}({x}, {y})"
+
+    @classmethod
+    def samples(cls) -> Iterator[Sample]:
+        yield Sample(cls(), (SampleTensor((2, 3)), SampleTensor((2, 3))))
+        yield Sample(cls(), (SampleTensor((4, 1, 3)), SampleTensor((2, 1))))
+        yield Sample(cls(), (SampleTensor((2, 3)), SampleTensor((3,), DType.i64, -2, 3)))
+        yield Sample(cls(), (SampleTensor((2, 3)), SampleTensor(())))
+        yield Sample(cls(), (SampleTensor((2, 3), DType.i64, -5, 5), SampleTensor(())))
+
+
+@register
+@final
+@dataclass(frozen=True)
+class Max(Extremum):
+    """The larger of x and y, element by element, broadcasting; `amax` reduces one tensor."""
+
+    name: ClassVar[str] = "max"
+    function: ClassVar[str] = "maximum"
+    bound: ClassVar[str] = "min"
+
+
+@register
+@final
+@dataclass(frozen=True)
+class Min(Extremum):
+    """The smaller of x and y, element by element, broadcasting; `amin` reduces one tensor."""
+
+    name: ClassVar[str] = "min"
+    function: ClassVar[str] = "minimum"
+    bound: ClassVar[str] = "max"
+
+
+class Comparison(Binary):
+    """Abstract: truth values out; `sign` is the Python operator both libraries overload."""
+
+    sign: ClassVar[str]
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        return broadcast_types(self.name, *operands, dtype=DType.bool)
+
+    def torch(self, at: Lowering, *arguments: Code) -> str:
+        x, y = arguments
+        return Code(f"{x.within(SUM)} {self.sign} {y.within(SUM)}", COMPARISON)
+
+    def numpy(self, at: Lowering, *arguments: Code) -> str:
+        return self.torch(at, *arguments)
+
+    @classmethod
+    def samples(cls) -> Iterator[Sample]:
+        yield Sample(cls(), (SampleTensor((4, 1, 3), DType.i64, 0, 3), SampleTensor((2, 1), DType.i64, 0, 3)))
+        yield Sample(cls(), (SampleTensor((2, 3), DType.i32, 0, 3), SampleTensor(())))
+        yield Sample(cls(), (SampleTensor((5,)), SampleTensor((2, 1))))
+        yield Sample(cls(), (SampleTensor((5,), DType.bool), SampleTensor((5,), DType.bool)))
+
+
+@register
+@final
+@dataclass(frozen=True)
+class Eq(Comparison):
+    """Where x equals y, broadcasting."""
+
+    name: ClassVar[str] = "eq"
+    sign: ClassVar[str] = "=="
+
+
+@register
+@final
+@dataclass(frozen=True)
+class Ne(Comparison):
+    """Where x differs from y, broadcasting."""
+
+    name: ClassVar[str] = "ne"
+    sign: ClassVar[str] = "!="
+
+
+@register
+@final
+@dataclass(frozen=True)
+class Lt(Comparison):
+    """Where x is below y, broadcasting."""
+
+    name: ClassVar[str] = "lt"
+    sign: ClassVar[str] = "<"
+
+
+@register
+@final
+@dataclass(frozen=True)
+class Le(Comparison):
+    """Where x is at most y, broadcasting."""
+
+    name: ClassVar[str] = "le"
+    sign: ClassVar[str] = "<="
+
+
+@register
+@final
+@dataclass(frozen=True)
+class Gt(Comparison):
+    """Where x is above y, broadcasting."""
+
+    name: ClassVar[str] = "gt"
+    sign: ClassVar[str] = ">"
+
+
+@register
+@final
+@dataclass(frozen=True)
+class Ge(Comparison):
+    """Where x is at least y, broadcasting."""
+
+    name: ClassVar[str] = "ge"
+    sign: ClassVar[str] = ">="
+
+
+class Logical(Op):
+    """Abstract: truth values in and out, element by element; `function` is named alike in both libraries."""
+
+    family: ClassVar[str] = "elementwise"
+    function: ClassVar[str]
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        for operand, type in zip(self.operands, operands, strict=True):
+            if type.dtype is not DType.bool:
+                raise RuleError(
+                    "NL210",
+                    f"`{self.name}` takes truth values, but `{{{operand}}}` is {type}",
+                    at=operand,
+                    help=f"compare it: `{{{operand}}} != 0`",
+                )
+        return broadcast_types(self.name, *operands, operands=self.operands, dtype=DType.bool)
+
+    def torch(self, at: Lowering, *arguments: Code) -> str:
+        return f"torch.{self.function}({', '.join(arguments)})"
+
+    def numpy(self, at: Lowering, *arguments: Code) -> str:
+        return f"np.{self.function}({', '.join(arguments)})"
+
+    @classmethod
+    def samples(cls) -> Iterator[Sample]:
+        for shapes in (((2, 1, 3), (4, 1)), ((5,), (5,)), ((2, 2), ())):
+            yield Sample(cls(), tuple(SampleTensor(shape, DType.bool) for shape in shapes[: len(cls.operands)]))
+
+
+@register
+@final
+@dataclass(frozen=True)
+class LogicalAnd(Logical):
+    """Where x and y both hold, broadcasting."""
+
+    name: ClassVar[str] = "logical_and"
+    operands: ClassVar[tuple[str, ...]] = ("x", "y")
+    function: ClassVar[str] = "logical_and"
+
+
+@register
+@final
+@dataclass(frozen=True)
+class LogicalOr(Logical):
+    """Where x or y holds, or both, broadcasting."""
+
+    name: ClassVar[str] = "logical_or"
+    operands: ClassVar[tuple[str, ...]] = ("x", "y")
+    function: ClassVar[str] = "logical_or"
+
+
+@register
+@final
+@dataclass(frozen=True)
+class LogicalNot(Logical):
+    """Where x does not hold."""
+
+    name: ClassVar[str] = "logical_not"
+    function: ClassVar[str] = "logical_not"

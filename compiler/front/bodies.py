@@ -11,8 +11,9 @@ from typing import Any
 from compiler.diagnostics import Severity
 from compiler.front import ast
 from compiler.front.builder import GraphBuilder, InitRule
-from compiler.front.calls import bind, coerce
+from compiler.front.calls import coerce
 from compiler.front.evaluate import evaluate, evaluate_constant, evaluate_pipeline
+from compiler.front.records import read_record
 from compiler.front.scope import Frame, Local, Task
 from compiler.front.spec import Body
 from compiler.front.tree import Mapping, Node, Pair, Scalar, Sequence
@@ -20,7 +21,7 @@ from compiler.front.values import POISON, Applied, Argument, Poison
 from compiler.ir.dims import Dim
 from compiler.ir.graph import Graph, Value
 from compiler.ir.initializers import INITIALIZERS, Initializer
-from compiler.ir.signature import LARGEST_INTEGER, signature_of
+from compiler.ir.signature import LARGEST_INTEGER
 from compiler.ir.types import DType, TensorType
 
 
@@ -109,6 +110,8 @@ def names_in(expr: ast.Expr) -> Iterator[str]:
             pending += [item.first, *(operand for _, operand in item.rest)]
         elif isinstance(item, ast.Unary):
             pending.append(item.operand)
+        elif isinstance(item, ast.Sequence):
+            pending += item.items
 
 
 def read_type(frame: Frame, node: Node, prefix: str = "") -> Task:
@@ -169,29 +172,10 @@ def read_inits(frame: Frame, init: dict[str, Pair]) -> Task:
         if not isinstance(pair.value, Scalar):
             continue
         expr = frame.elaboration.parse(pair.value)
-        made = None if expr is None else (yield read_initializer(frame.at(pair.value), expr))
+        made = None if expr is None else (yield read_record(frame.at(pair.value), expr, "NL318", "initializer", INITIALIZERS))
         if isinstance(made, Initializer):
             rules.append(InitRule(pattern, made, pair.key.span))
     return tuple(sorted(rules, key=lambda rule: -rule.pattern.count(".")))
-
-
-def read_initializer(frame: Frame, expr: ast.Expr) -> Task:
-    """`zeros`, `normal(0, 0.02)` …; None when reported."""
-    function = expr.function if isinstance(expr, ast.Call) else expr
-    if not isinstance(function, ast.Name) or function.name not in INITIALIZERS:
-        name = function.name if isinstance(function, ast.Name) else frame.text(expr)
-        frame.elaboration.report_near("NL318", f"there is no initializer `{name}`", frame.span(function), name, list(INITIALIZERS), notes=frame.notes)
-        return None
-    record = INITIALIZERS[function.name]
-    arguments, keywords = [], {}
-    if isinstance(expr, ast.Call):
-        for item in expr.arguments:
-            arguments.append(Argument((yield evaluate_constant(frame, item)), frame.span(item), frame.text(item), item))
-        for item in expr.keywords:
-            keywords[item.name] = Argument((yield evaluate_constant(frame, item.value)), frame.span(item.value), frame.text(item.value), item)
-    signature = signature_of(record)
-    attributes = bind(frame, signature, signature.attributes, arguments, keywords, frame.span(function))
-    return None if attributes is None else record(**attributes)
 
 
 def make_frame(outer: Frame, body: Body, graph: Graph, constants: dict[str, Any], notes: tuple[str, ...], inits: tuple[InitRule, ...]) -> Frame:

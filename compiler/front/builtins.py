@@ -7,10 +7,13 @@ from typing import Any
 
 from compiler.front.calls import apply, coerce
 from compiler.front.constants import ConstantError, checked
+from compiler.front.matching import Mismatch, match_types
 from compiler.front.scope import Frame, Task
 from compiler.front.values import POISON, Argument, Function, NetworkFunction, Partial, Poison, describe
+from compiler.ir.dims import Dim
 from compiler.ir.graph import Graph, Value
 from compiler.ir.measure import multiply_adds, parameter_count, per_example
+from compiler.ir.types import TensorType
 
 LARGEST_REPEAT = 10_000
 
@@ -59,7 +62,7 @@ def _repeat(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
 
 def _graph_of(frame: Frame, name: str, partial: Partial) -> Graph | None:
     """The network that a measuring function is asked about; None when reported."""
-    if len(partial.arguments) != 1 or partial.keywords:
+    if len(partial.arguments) != 1:
         frame.sink.report("NL304", f"`{name}` takes one network", partial.span, help=f"write `{name}(net)`")
         return None
     (argument,) = partial.arguments
@@ -78,12 +81,28 @@ def _params(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
 
 
 def _flops(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
-    """Multiply-adds of a network for one example."""
+    """Multiply-adds of a network for one example; `flops(net, image=[1, 3, 224, 224])` fixes sizes that the network leaves open."""
     graph = _graph_of(frame, "flops", partial)
     if graph is None:
         return POISON
+    sizes: dict[str, Dim] = {}
+    for key, argument in partial.keywords.items():
+        declared = next((value.type for value in graph.inputs if value.name == key), None)
+        if declared is None:
+            frame.elaboration.report_near("NL302", f"`{graph.name}` has no input `{key}`", argument.span, key, [item.name for item in graph.inputs])
+            return POISON
+        shape = argument.value
+        if isinstance(shape, Poison):
+            return POISON
+        fits = isinstance(shape, tuple) and all(isinstance(item, int) and not isinstance(item, bool) for item in shape)
+        matched = match_types([declared], [TensorType.of(declared.dtype, *shape)]) if fits and len(shape) == declared.rank else None
+        if matched is None or isinstance(matched, Mismatch):
+            frame.sink.report("NL201", f"`{graph.name}` takes `{key}` as {declared}, not `{argument.text}`", argument.span)
+            return POISON
+        sizes.update(matched)
+    amount = multiply_adds(graph)
     try:
-        return checked(per_example(graph, multiply_adds(graph)))
+        return checked(amount.substitute(sizes) if sizes else per_example(graph, amount))
     except ConstantError as error:
         frame.sink.report("NL313", error.message, partial.span)
         return POISON

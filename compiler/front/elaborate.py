@@ -32,7 +32,7 @@ from compiler.ops import OPS, near_names
 from compiler.source import Source, Span
 
 BLOCK_DEPTH = 32
-SHADOW = "?"
+SHADOW = "_"
 """Put before a declared size's name while it is matched, so that it is not the caller's size of that name."""
 
 
@@ -304,7 +304,8 @@ class Elaboration:
         if declared:
             sizes = match_types(declared, [value.type for value in operands])
             if isinstance(sizes, Mismatch):
-                texts = [str(item).replace(SHADOW, "") for item in declared]
+                plain = {name: Dim.symbol(name.removeprefix(SHADOW)) for item in declared for dim in item.shape for name in dim.symbols}
+                texts = [str(item.substitute(plain)) for item in declared]
                 inputs = [Value(item, name) for item, name in zip(declared, body.inputs, strict=True)]
                 self._report_mismatch(frame, body.name, sizes, arguments, operands, texts, inputs)
                 return POISON

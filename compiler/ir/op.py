@@ -132,18 +132,18 @@ class Op(ABC):
     def infer(self, *operands: TensorType) -> TensorType | tuple[TensorType, ...]:
         """The type of the result (a tuple where there are several); raises RuleError."""
 
-    def parameters(self, *operands: TensorType) -> tuple[ParameterSpec, ...]:  # noqa: ARG002 - most ops own none
+    def parameters(self, *operands: TensorType) -> tuple[ParameterSpec, ...]:
         """The tensors this op owns, in the order in which they follow the operands."""
         return ()
 
-    def torch_module(self, *operands: TensorType) -> str | None:  # noqa: ARG002 - most ops are functions
+    def torch_module(self, *operands: TensorType) -> str | None:
         """The constructor call of the `torch.nn` module that does this; None where only a function does.
 
         Ops with parameters must have one, and its `state_dict` names are those of `parameters`.
         """
         return None
 
-    def torch_apply(self, at: Lowering, module: str, *arguments: Code) -> str:  # noqa: ARG002 - the plain call needs no types
+    def torch_apply(self, at: Lowering, module: str, *arguments: Code) -> str:
         """The call of that module on the operands."""
         return f"{module}({', '.join(arguments)})"
 
@@ -155,7 +155,7 @@ class Op(ABC):
         """The expression with NumPy (`np`), in evaluation mode, given operands and then parameters; ops with a formula need none."""
         raise NotImplementedError(f"{self.name} has neither a NumPy form nor a formula")
 
-    def cost(self, operands: tuple[TensorType, ...], results: tuple[TensorType, ...]) -> Dim:  # noqa: ARG002 - most ops multiply nothing
+    def cost(self, operands: tuple[TensorType, ...], results: tuple[TensorType, ...]) -> Dim:
         """Multiply-adds of one evaluation; products only, as papers count them."""
         return Dim.of(0)
 

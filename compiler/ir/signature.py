@@ -11,7 +11,7 @@ import dataclasses
 import types
 import typing
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Annotated, Any, Literal, Union, final
 
 from compiler.ir.dims import Dim
@@ -102,7 +102,7 @@ class Signature:
         return f"{self.name}({'; '.join(part for part in (operands, attributes) if part)})"
 
 
-@lru_cache(maxsize=None)
+@cache
 def signature_of(record: type) -> Signature:
     """The signature of a dataclass with a class variable `name` and, for ops, `operands`."""
     hints = typing.get_type_hints(record, include_extras=True)
@@ -164,7 +164,8 @@ def _convert_choice(choices: tuple[Any, ...], value: object, make: Any = None) -
 
 
 def _convert_union(members: tuple[Any, ...], value: object) -> object:
-    expected, choices = [], []
+    expected: list[str] = []
+    choices: list[str] = []
     for member in members:
         try:
             return convert(member, value)

@@ -1,0 +1,21 @@
+"""The specs that come with netlang: found by name in the `specs` package, in a checkout and in an installed wheel alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import specs
+
+FOLDER = Path(specs.__file__).parent
+
+
+def list_bundled() -> dict[str, Path]:
+    """Every bundled spec by the names that reach it: `cnn/vgg19`, and `vgg19` where that is unambiguous."""
+    found: dict[str, Path] = {}
+    short: dict[str, list[Path]] = {}
+    for path in sorted(FOLDER.rglob("*.yaml")):
+        name = path.relative_to(FOLDER).with_suffix("").as_posix()
+        found[name] = path
+        short.setdefault(path.stem, []).append(path)
+    found.update({name: paths[0] for name, paths in short.items() if len(paths) == 1 and name not in found})
+    return found

@@ -79,13 +79,13 @@ def class_loss(
     """Minus the log-probability at `label`, mixed with the mean over the C classes by `smoothing`; 0 where the label is `ignore`."""
     kept = np.ones(label.shape, bool) if ignore is None else label != ignore
     place = np.expand_dims(np.where(kept, label, 0), axis)
-    loss = -np.squeeze(np.take_along_axis(log_probabilities, place, axis), axis)
+    loss: np.ndarray = -np.squeeze(np.take_along_axis(log_probabilities, place, axis), axis)
     if smoothing > 0:
         loss = (1 - smoothing) * loss - smoothing * log_probabilities.mean(axis=axis)
     loss = np.where(kept, loss, 0)
-    if reduction == "none":
-        return loss
-    return loss.sum() / kept.sum(dtype=loss.dtype) if reduction == "mean" else loss.sum()
+    if reduction == "mean":
+        loss = loss.sum() / kept.sum(dtype=loss.dtype)
+    return loss.sum() if reduction == "sum" else loss
 
 
 @emitted
@@ -120,12 +120,14 @@ class CrossEntropy(Op):
         return TensorType(logits.dtype, wanted.shape if self.reduction == "none" else ())
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
+        logits, label = arguments
         smoothing = [] if self.label_smoothing == 0 else [f"label_smoothing={number(self.label_smoothing)}"]
-        return torch_class_loss("F.cross_entropy", self, at, *arguments, settings=smoothing)
+        return torch_class_loss("F.cross_entropy", self, at, logits, label, smoothing)
 
     def numpy(self, at: Lowering, *arguments: Code) -> str:
+        logits, label = arguments
         smoothing = [] if self.label_smoothing == 0 else [f"smoothing={number(self.label_smoothing)}"]
-        return numpy_class_loss(at.use(cross_entropy), self, at, *arguments, settings=smoothing)
+        return numpy_class_loss(at.use(cross_entropy), self, at, logits, label, smoothing)
 
     @classmethod
     def samples(cls) -> Iterator[Sample]:
@@ -157,10 +159,12 @@ class Nll(Op):
         return TensorType(x.dtype, wanted.shape if self.reduction == "none" else ())
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
-        return torch_class_loss("F.nll_loss", self, at, *arguments, settings=[])
+        x, label = arguments
+        return torch_class_loss("F.nll_loss", self, at, x, label, [])
 
     def numpy(self, at: Lowering, *arguments: Code) -> str:
-        return numpy_class_loss(at.use(class_loss), self, at, *arguments, settings=[])
+        x, label = arguments
+        return numpy_class_loss(at.use(class_loss), self, at, x, label, [])
 
     @classmethod
     def samples(cls) -> Iterator[Sample]:

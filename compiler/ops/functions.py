@@ -184,7 +184,8 @@ def erf(x: np.ndarray) -> np.ndarray:
         inner = inner * (near * near) + coefficient
     for coefficient in reversed(tail):
         outer = outer * step + coefficient
-    return np.copysign(np.where(size < 1, near * inner, 1 - np.exp(-far * far) * outer), x)
+    result: np.ndarray = np.copysign(np.where(size < 1, near * inner, 1 - np.exp(-far * far) * outer), x)
+    return result
 
 
 @register

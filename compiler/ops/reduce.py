@@ -298,7 +298,7 @@ def logsumexp(x: np.ndarray, axis: int | tuple[int, ...] | None = None, keepdims
     """log(sum of exp(x)) over `axis`, finite wherever x is."""
     top = np.max(x, axis=axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0)
-    result = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+    result: np.ndarray = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
     return result if keepdims else np.squeeze(result, axis=axis)
 
 

@@ -22,21 +22,24 @@ if TYPE_CHECKING:
 def sigmoid(x: np.ndarray) -> np.ndarray:
     """1 / (1 + exp(-x)) without overflow."""
     small = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, small) / (1 + small)
+    result: np.ndarray = np.where(x >= 0, 1, small) / (1 + small)
+    return result
 
 
 @emitted
 def softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
     """exp(x), scaled so that it sums to 1 over `axis`."""
     powers = np.exp(x - np.max(x, axis=axis, keepdims=True))
-    return powers / np.sum(powers, axis=axis, keepdims=True)
+    result: np.ndarray = powers / np.sum(powers, axis=axis, keepdims=True)
+    return result
 
 
 @emitted
 def log_softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
     """The logarithm of softmax over `axis`, finite wherever x is."""
     shifted = x - np.max(x, axis=axis, keepdims=True)
-    return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
+    result: np.ndarray = shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
+    return result
 
 
 @register
@@ -151,7 +154,8 @@ def parted_axis(name: str, x: TensorType, axis: int, parts: int, at: str) -> Ten
 def glu(x: np.ndarray, axis: int = -1) -> np.ndarray:
     """The first half of `axis` times the sigmoid of the second."""
     value, gate = np.split(x, 2, axis=axis)
-    return value * sigmoid(gate)
+    result: np.ndarray = value * sigmoid(gate)
+    return result
 
 
 @register
@@ -190,7 +194,8 @@ class Glu(Op):
 def maxout(x: np.ndarray, pieces: int, axis: int = 1) -> np.ndarray:
     """The largest of each `pieces` neighbours along `axis`."""
     axis %= x.ndim
-    return x.reshape(*x.shape[:axis], -1, pieces, *x.shape[axis + 1 :]).max(axis=axis + 1)
+    result: np.ndarray = x.reshape(*x.shape[:axis], -1, pieces, *x.shape[axis + 1 :]).max(axis=axis + 1)
+    return result
 
 
 @register

@@ -34,8 +34,8 @@ OPERATORS = {
     ast.Eq: "eq", ast.NotEq: "ne", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge", ast.USub: "neg",
 }  # fmt: skip
 FOLDS: dict[str, Callable[..., Any]] = {
-    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv, "floordiv": operator.floordiv, "mod": operator.mod,
-    "pow": operator.pow, "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge,
+    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv, "floordiv": operator.floordiv,
+    "mod": operator.mod, "pow": operator.pow, "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge,
     "neg": operator.neg,
 }  # fmt: skip
 Array = Any
@@ -68,6 +68,13 @@ def emitted_functions() -> dict[str, Any]:
 
 
 NUMPY = emitted_functions()
+
+
+def run(text: str, namespace: dict[str, Any]) -> Any:
+    """The value of a printed expression."""
+    result: dict[str, Any] = {}
+    exec(f"value = {text}", namespace, result)
+    return result["value"]
 
 
 def sample_id(sample: Sample) -> str:
@@ -148,24 +155,16 @@ def torch_forms(sample: Sample, literal: bool = False) -> Iterator[tuple[Array, 
     namespace |= {f"operand_{index}": torch.from_numpy(np.array(array)) for index, array in enumerate(operands)}
     text = op.torch_module(*types)
     if text is not None:
-        module = eval(text, {"torch": torch, "nn": nn})
+        module = run(text, {"torch": torch, "nn": nn})
         module.eval()
         if parameters:
             module.to(getattr(torch, next(iter(parameters.values())).dtype.name))
             module.load_state_dict({name: torch.from_numpy(array) for name, array in parameters.items()}, strict=False)
             missing = set(module.state_dict()) - set(parameters)
             assert missing <= {"num_batches_tracked"}, missing
-        yield as_arrays(eval(op.torch_apply(at, "module", *texts), namespace | {"module": module}))
-    if not parameters and type(op).torch is not Op.torch and (text is None or has_function(op, at, texts)):
-        yield as_arrays(eval(op.torch(at, *texts), namespace))
-
-
-def has_function(op: Op, at: Lowering, texts: list[Code]) -> bool:
-    """Whether the op can be printed as a call of a torch function."""
-    try:
-        return not op.torch(at, *texts).startswith("(")
-    except NotImplementedError:
-        return False
+        yield as_arrays(run(op.torch_apply(at, "module", *texts), namespace | {"module": module}))
+    if not parameters and type(op).torch is not Op.torch:
+        yield as_arrays(run(op.torch(at, *texts), namespace))
 
 
 def numpy_form(sample: Sample, literal: bool = False) -> tuple[Array, ...] | None:
@@ -176,7 +175,7 @@ def numpy_form(sample: Sample, literal: bool = False) -> tuple[Array, ...] | Non
         text = sample.op.numpy(lowering_of(sample), *texts)
     except NotImplementedError:
         return None
-    return as_arrays(eval(text, NUMPY | parameters | {f"operand_{index}": array for index, array in enumerate(operands)}))
+    return as_arrays(run(text, NUMPY | parameters | {f"operand_{index}": array for index, array in enumerate(operands)}))
 
 
 def evaluate_formula(op: Op, arrays: list[Array]) -> Array:
@@ -231,7 +230,7 @@ def _apply(name: str, arguments: list[Any], keywords: dict[str, Any]) -> Any:
     result = op.infer(*operands)
     assert isinstance(result, TensorType)
     try:
-        value = np.asarray(eval(op.numpy(PlainLowering(tuple(operands), result), *texts), namespace))
+        value = np.asarray(run(op.numpy(PlainLowering(tuple(operands), result), *texts), namespace))
     except NotImplementedError:
         assert all(isinstance(item, np.ndarray) for item in arguments[:count])
         value = np.asarray(evaluate_formula(op, arguments[:count]))

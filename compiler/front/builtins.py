@@ -18,7 +18,7 @@ from compiler.ir.types import TensorType
 LARGEST_REPEAT = 10_000
 
 
-def call_builtin(frame: Frame, name: str, partial: Partial, incoming: Argument | None) -> Task:
+def call_builtin(frame: Frame, name: str, partial: Partial, incoming: Argument | None) -> Any:
     return BUILTINS[name](frame, partial, incoming)
 
 
@@ -73,14 +73,13 @@ def _graph_of(frame: Frame, name: str, partial: Partial) -> Graph | None:
     return None
 
 
-def _params(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
+def _params(frame: Frame, partial: Partial, incoming: Argument | None) -> Any:
     """Trained numbers of a network."""
     graph = _graph_of(frame, "params", partial)
     return POISON if graph is None else parameter_count(graph)
-    yield
 
 
-def _flops(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
+def _flops(frame: Frame, partial: Partial, incoming: Argument | None) -> Any:
     """Multiply-adds of a network for one example; `flops(net, image=[1, 3, 224, 224])` fixes sizes that the network leaves open."""
     graph = _graph_of(frame, "flops", partial)
     if graph is None:
@@ -106,10 +105,9 @@ def _flops(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
     except ConstantError as error:
         frame.sink.report("NL313", error.message, partial.span)
         return POISON
-    yield
 
 
-def _shape(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
+def _shape(frame: Frame, partial: Partial, incoming: Argument | None) -> Any:
     """The sizes of a tensor, as a list."""
     arguments = [incoming, *partial.arguments] if incoming is not None else list(partial.arguments)
     if len(arguments) != 1 or partial.keywords:
@@ -117,10 +115,9 @@ def _shape(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
         return POISON
     tensor = coerce(frame, arguments[0])
     return tuple(checked(dim) for dim in tensor.type.shape) if isinstance(tensor, Value) else POISON
-    yield
 
 
-BUILTINS: dict[str, Callable[[Frame, Partial, Argument | None], Task]] = {
+BUILTINS: dict[str, Callable[[Frame, Partial, Argument | None], Any]] = {
     "repeat": _repeat,
     "params": _params,
     "flops": _flops,

@@ -81,7 +81,7 @@ def _callee(frame: Frame, expr: ast.Expr) -> Task:
     return POISON
 
 
-def from_expression(frame: Frame, expr: ast.Expr) -> Task:
+def from_expression(frame: Frame, expr: ast.Expr) -> Any:
     """The loose value of an expression, through the elaboration (which knows the evaluators)."""
     return frame.elaboration.evaluate_loosely(frame, expr)
 

@@ -57,7 +57,7 @@ class Elaboration:
                 self.sink.add(item)
             return None
 
-    def evaluate_loosely(self, frame: Frame, expr: ast.Expr) -> Task:
+    def evaluate_loosely(self, frame: Frame, expr: ast.Expr) -> Any:
         return evaluate_loosely(frame, expr)
 
     def report_near(self, code: str, message: str, span: Span, name: str, known: list[str], notes: tuple[str, ...] = ()) -> None:
@@ -171,7 +171,7 @@ class Elaboration:
             if name not in names:
                 self.report_near("NL146", f"`keys` names `{name}`, which is no entry of `{body.name}`", scalar.span, name, list(names))
 
-    def call_network(self, frame: Frame, function: NetworkFunction, partial: Partial, incoming: Argument | None) -> Task:
+    def call_network(self, frame: Frame, function: NetworkFunction, partial: Partial, incoming: Argument | None) -> Any:
         graph = function.graph
         arguments = self._bind_inputs(frame, graph.name, [value.name for value in graph.inputs], partial, incoming)
         if arguments is None:
@@ -190,7 +190,6 @@ class Elaboration:
             return POISON
         plain = {name.removeprefix(SHADOW): size for name, size in sizes.items()}
         return Applied(graph, frame.builder.call(graph, operands, plain, partial.span), partial.text)
-        yield
 
     def _bind_inputs(self, frame: Frame, name: str, names: list[str], partial: Partial, incoming: Argument | None) -> list[Argument] | Poison | None:
         split = split_operands(partial, tuple(names), incoming)
@@ -319,7 +318,7 @@ class Elaboration:
             self.graphs.append((made, body))
         return made
 
-    def call_builtin(self, frame: Frame, function: BuiltinFunction, partial: Partial, incoming: Argument | None) -> Task:
+    def call_builtin(self, frame: Frame, function: BuiltinFunction, partial: Partial, incoming: Argument | None) -> Any:
         return call_builtin(frame, function.name, partial, incoming)
 
     def warn_unused(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from compiler.front import ast
 from compiler.front.calls import apply, call, coerce, operate, report_unknown_name, rule_diagnostic
 from compiler.front.constants import ConstantError, checked, combine
-from compiler.front.scope import Frame, Task
+from compiler.front.scope import Frame, Local, Task
 from compiler.front.values import POISON, Applied, Argument, Composed, Function, Poison, Source, Unresolved, describe, is_constant, is_tensor
 from compiler.ir.dims import Dim
 from compiler.ir.graph import Value
@@ -35,8 +35,8 @@ def evaluate(frame: Frame, expr: ast.Expr) -> Task:
     return value
 
 
-def evaluate_loosely(frame: Frame, expr: ast.Expr) -> Task:
-    """The value of an expression, `Unresolved` for a name that means nothing (an enumeration may take it)."""
+def evaluate_loosely(frame: Frame, expr: ast.Expr) -> Any:
+    """The value of an expression, or the task of it; `Unresolved` for a name that means nothing (an enumeration may take it)."""
     return EVALUATORS[type(expr)](frame, expr)
 
 
@@ -49,17 +49,15 @@ def evaluate_constant(frame: Frame, expr: ast.Expr) -> Task:
     return POISON
 
 
-def _literal(frame: Frame, expr: ast.Literal) -> Task:
+def _literal(frame: Frame, expr: ast.Literal) -> Any:
     try:
         return checked(expr.value)
     except ConstantError as error:
-        frame.sink.report("NL313", error.message, frame.span(expr), notes=frame.notes)
-        return POISON
-    yield
+        return _report_constant(frame, expr, error)
 
 
 def _name(frame: Frame, expr: ast.Name) -> Task:
-    local = frame.local
+    local: Local | None = frame.local
     while local is not None:
         if expr.name in local.values:
             local.used.add(expr.name)
@@ -103,11 +101,11 @@ def _member(frame: Frame, expr: ast.Member) -> Task:
 
 
 def _call(frame: Frame, expr: ast.Call) -> Task:
-    return (yield call(frame, expr, None))
+    return call(frame, expr, None)
 
 
 def _pipe(frame: Frame, expr: ast.Pipe) -> Task:
-    return (yield evaluate_pipeline(frame, expr, None))
+    return evaluate_pipeline(frame, expr, None)
 
 
 def evaluate_pipeline(frame: Frame, expr: ast.Expr, incoming: Argument | None) -> Task:
@@ -172,9 +170,9 @@ def _index(frame: Frame, expr: ast.Index) -> Task:
     if isinstance(base, Poison) or any(isinstance(item, Poison) for item in items):
         return POISON
     if isinstance(base, tuple):
-        (item,) = items if len(items) == 1 else (None,)
-        if isinstance(item, int) and not isinstance(item, bool) and -len(base) <= item < len(base):
-            return base[item]
+        position = items[0] if len(items) == 1 else None
+        if isinstance(position, int) and not isinstance(position, bool) and -len(base) <= position < len(base):
+            return base[position]
         frame.sink.report("NL316", f"`{frame.text(expr)}` is not one of the {len(base)} of the list", frame.span(expr), notes=frame.notes)
         return POISON
     tensor = coerce(frame, Argument(base, frame.span(expr.base), frame.text(expr.base), expr.base))
@@ -191,7 +189,7 @@ def _index(frame: Frame, expr: ast.Index) -> Task:
 def _index_item(frame: Frame, item: ast.Expr) -> Task:
     if isinstance(item, ast.Ellipsis):
         return "..."
-    parts = (item.lower, item.upper, item.step) if isinstance(item, ast.Slice) else (item,)
+    parts: tuple[ast.Expr | None, ...] = (item.lower, item.upper, item.step) if isinstance(item, ast.Slice) else (item,)
     numbers: list[Any] = []
     for part in parts:
         value = None if part is None else (yield evaluate_constant(frame, part))
@@ -286,10 +284,9 @@ def _sequence(frame: Frame, expr: ast.Sequence) -> Task:
     return POISON if any(isinstance(item, Poison) for item in items) else tuple(items)
 
 
-def _misplaced(frame: Frame, expr: ast.Expr) -> Task:
+def _misplaced(frame: Frame, expr: ast.Expr) -> Any:
     frame.sink.report("NL103", "slices and `...` stand only inside an index", frame.span(expr), notes=frame.notes)
     return POISON
-    yield
 
 
 def _report_constant(frame: Frame, expr: ast.Expr, error: ConstantError) -> Any:
@@ -297,7 +294,7 @@ def _report_constant(frame: Frame, expr: ast.Expr, error: ConstantError) -> Any:
     return POISON
 
 
-EVALUATORS: dict[type[ast.Expr], Callable[[Frame, Any], Task]] = {
+EVALUATORS: dict[type[ast.Expr], Callable[[Frame, Any], Any]] = {
     ast.Literal: _literal,
     ast.Name: _name,
     ast.Member: _member,

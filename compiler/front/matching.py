@@ -26,24 +26,24 @@ def match_types(declared: Iterable[TensorType], given: Iterable[TensorType]) -> 
     for index, (wanted, actual) in enumerate(zip(declared, given, strict=True)):
         if wanted.dtype is not actual.dtype or wanted.rank != actual.rank:
             return Mismatch(index, True)
-        pairs += [(index, a, b) for a, b in zip(wanted.shape, actual.shape, strict=True)]
+        pairs += [(index, *sides) for sides in zip(wanted.shape, actual.shape, strict=True)]
     while pairs:
         waiting: list[tuple[int, Dim, Dim]] = []
-        for index, wanted, actual in pairs:
-            unknown = wanted.symbols - sizes.keys()
-            pattern = wanted.substitute(sizes) if sizes else wanted
+        for index, declared_size, size in pairs:
+            unknown = declared_size.symbols - sizes.keys()
+            pattern = declared_size.substitute(sizes) if sizes else declared_size
             if not unknown:
-                equal = compare(pattern, actual)
+                equal = compare(pattern, size)
                 if not equal:
                     return Mismatch(index, equal is False)
             elif len(unknown) == 1:
                 (name,) = unknown
-                solved = {name: actual} if wanted == Dim.symbol(name) else solve(pattern, actual, name)
+                solved = {name: size} if pattern == Dim.symbol(name) else solve(pattern, size, name)
                 if solved is None:
-                    return Mismatch(index, actual.constant is not None)
+                    return Mismatch(index, size.constant is not None)
                 sizes.update(solved)
             else:
-                waiting.append((index, wanted, actual))
+                waiting.append((index, declared_size, size))
         if len(waiting) == len(pairs):
             return Mismatch(waiting[0][0], False)
         pairs = waiting

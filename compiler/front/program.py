@@ -297,7 +297,7 @@ class ProgramElaboration:
         value = yield evaluate_constant(frame, expr)
         if isinstance(value, Poison) or value is True:
             return
-        note = ()
+        note: tuple[str, ...] = ()
         if isinstance(expr, ast.Chain) and len(expr.rest) == 1:
             left = yield evaluate_constant(frame, expr.first)
             right = yield evaluate_constant(frame, expr.rest[0][1])

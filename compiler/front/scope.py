@@ -27,18 +27,22 @@ Task = Generator[Any, Any, Any]
 
 
 def run(task: Task) -> Any:
-    """Drive a task and everything it waits for; nesting costs memory, not Python's stack."""
+    """Drive a task and everything it waits for; nesting costs memory, not Python's stack.
+
+    What is yielded and no task is its own result, so a function that waits for nothing may return its value plainly.
+    """
     stack = [task]
     value: Any = None
     while stack:
         try:
-            waited = stack[-1].send(value)
+            value = stack[-1].send(value)
         except StopIteration as stop:
             stack.pop()
             value = stop.value
         else:
-            stack.append(waited)
-            value = None
+            if isinstance(value, Generator):
+                stack.append(value)
+                value = None
     return value
 
 

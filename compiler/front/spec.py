@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import final
 
 from compiler.front.ast import Call, Expr, Name
-from compiler.front.expressions import ExpressionError, parse_expression
+from compiler.front.expressions import parse_expression
+from compiler.front.lexer import ExpressionError
 from compiler.front.sink import Sink
 from compiler.front.tree import Mapping, Node, Pair, Scalar, Sequence
 from compiler.source import Source

@@ -1,0 +1,9 @@
+"""NL6xx: weight files and layouts."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from compiler.diagnostics.codes.code import Code
+
+CODES: Final[tuple[Code, ...]] = ()

@@ -1,0 +1,191 @@
+"""Products with matrices: trained (linear), given (matmul), and looked up (embedding)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from compiler.ir.dims import Dim, compare
+from compiler.ir.initializers import FanInUniform, Normal
+from compiler.ir.op import PRODUCT, SUM, Code, Lowering, Op, ParameterSpec, RuleError, Sample, SampleTensor
+from compiler.ir.signature import Positive
+from compiler.ir.types import BroadcastError, DType, TensorType, broadcast
+from compiler.ops.base import infix, keywords, register, require_float
+
+
+@register
+@final
+@dataclass(frozen=True)
+class Linear(Op):
+    """x Wᵀ + b over the last dimension, whatever stands before it: [N, T, D] becomes [N, T, features]. The weight is [features, D]."""
+
+    name: ClassVar[str] = "linear"
+    family: ClassVar[str] = "linear"
+    features: Positive
+    bias: bool = True
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        (x,) = operands
+        if x.rank == 0:
+            raise RuleError("NL202", f"`{self.name}` takes at least one dimension, but `{{x}}` is {x}", at="x")
+        require_float(self.name, x)
+        self._width(x)
+        return TensorType(x.dtype, (*x.shape[:-1], Dim.of(self.features)))
+
+    def _width(self, x: TensorType) -> int:
+        last = x.shape[-1]
+        if last.constant is None:
+            names = ", ".join(f"`{name}`" for name in sorted(last.symbols))
+            raise RuleError(
+                "NL205",
+                f"`{self.name}` needs to know the last size of `{{x}}`, but it is `{last}` in {x}",
+                at="x",
+                labels={"x": str(x)},
+                help=f"give {names} a number in the inputs, or pool to a known size first",
+            )
+        return last.constant
+
+    def parameters(self, *operands: TensorType) -> tuple[ParameterSpec, ...]:
+        (x,) = operands
+        width = self._width(x)
+        weight = ParameterSpec("weight", TensorType.of(x.dtype, self.features, width), FanInUniform())
+        bias = ParameterSpec("bias", TensorType.of(x.dtype, self.features), FanInUniform(fan=width))
+        return (weight, bias) if self.bias else (weight,)
+
+    def torch_module(self, *operands: TensorType) -> str | None:
+        return f"nn.Linear({operands[0].shape[-1]}, {self.features}{keywords(self, {'bias': 'bias'})})"
+
+    def numpy(self, at: Lowering, *arguments: Code) -> str:
+        x, weight, *bias = arguments
+        product = Code(f"{x.within(PRODUCT)} @ {weight.tight}.T", PRODUCT)
+        return infix(product, "+", bias[0], SUM) if bias else product
+
+    def cost(self, operands: tuple[TensorType, ...], results: tuple[TensorType, ...]) -> Dim:
+        return operands[0].elements * self.features
+
+    @classmethod
+    def samples(cls) -> Iterator[Sample]:
+        yield Sample(cls(4), (SampleTensor((3, 5)),))
+        yield Sample(cls(7, bias=False), (SampleTensor((2, 3, 5)),))
+        yield Sample(cls(1), (SampleTensor((2, 3, 1, 4)),))
+        yield Sample(cls(3), (SampleTensor((6,)),))
+
+
+@register
+@final
+@dataclass(frozen=True)
+class Matmul(Op):
+    """x @ y: the last dimension of `x` against the last but one of `y`, dimensions before them broadcast; vectors as in NumPy."""
+
+    name: ClassVar[str] = "matmul"
+    operands: ClassVar[tuple[str, ...]] = ("x", "y")
+    family: ClassVar[str] = "linear"
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        x, y = operands
+        self._check(x, y)
+        rows = x.shape[-2:-1]
+        columns = y.shape[-1:] if y.rank > 1 else ()
+        try:
+            batch = broadcast(x.shape[:-2], y.shape[:-2])
+        except BroadcastError as error:
+            code, verb = ("NL203", "do not broadcast") if error.decided else ("NL204", "are not proved to broadcast")
+            raise RuleError(
+                code,
+                f"`{{x}}` is {x} and `{{y}}` is {y}: `{error.left}` and `{error.right}` {verb}",
+                at="x",
+                labels={"x": str(x), "y": str(y)},
+            ) from None
+        return TensorType(x.dtype, (*batch, *rows, *columns))
+
+    def _check(self, x: TensorType, y: TensorType) -> None:
+        for operand, type in (("x", x), ("y", y)):
+            if type.rank == 0:
+                raise RuleError(
+                    "NL202", f"`@` takes at least one dimension, but `{{{operand}}}` is {type}", at=operand, help="multiply with `*`"
+                )
+        if x.dtype is not y.dtype or x.dtype is DType.bool:
+            raise RuleError(
+                "NL210",
+                f"`@` takes two tensors of one number type, but `{{x}}` is {x} and `{{y}}` is {y}",
+                at="x",
+                labels={"x": str(x), "y": str(y)},
+                help="convert one: `cast({y}, " + ("f32" if x.dtype is DType.bool else x.dtype.value) + ")`",
+            )
+        inner = y.shape[max(y.rank - 2, 0)]
+        equal = compare(x.shape[-1], inner)
+        if equal is not True:
+            raise RuleError(
+                "NL228" if equal is False else "NL204",
+                f"`@` sums over the last size of `{{x}}`, `{x.shape[-1]}` in {x}, "
+                + ("but" if equal is False else "which is not proved to be")
+                + f" the {'last but one' if y.rank > 1 else 'only'} of `{{y}}`"
+                + (" is" if equal is False else ",")
+                + f" `{inner}` in {y}",
+                at="x",
+                labels={"x": str(x), "y": str(y)},
+                help=self._cure(x, y),
+            )
+
+    def _cure(self, x: TensorType, y: TensorType) -> str | None:
+        if y.rank > 1 and x.shape[-1] == y.shape[-1]:
+            return "transpose the second: `{x} @ transpose({y})`"
+        if x.rank > 1 and y.rank > 1 and x.shape[-2] == y.shape[-2]:
+            return "transpose the first: `transpose({x}) @ {y}`"
+        if y.rank == 2 and x.rank == 1 and x.shape[0] == y.shape[1]:
+            return "swap them: `{y} @ {x}`"
+        return None
+
+    def torch(self, at: Lowering, *arguments: Code) -> str:
+        return infix(arguments[0], "@", arguments[1])
+
+    def numpy(self, at: Lowering, *arguments: Code) -> str:
+        return infix(arguments[0], "@", arguments[1])
+
+    def cost(self, operands: tuple[TensorType, ...], results: tuple[TensorType, ...]) -> Dim:
+        return results[0].elements * operands[0].shape[-1]
+
+    @classmethod
+    def samples(cls) -> Iterator[Sample]:
+        yield Sample(cls(), (SampleTensor((3, 5)), SampleTensor((5, 2))))
+        yield Sample(cls(), (SampleTensor((2, 1, 3, 5)), SampleTensor((4, 5, 1))))
+        yield Sample(cls(), (SampleTensor((2, 3, 4)), SampleTensor((4, 6))))
+        yield Sample(cls(), (SampleTensor((2, 3, 4)), SampleTensor((4,))))
+        yield Sample(cls(), (SampleTensor((3,)), SampleTensor((2, 3, 4))))
+        yield Sample(cls(), (SampleTensor((4,)), SampleTensor((4,))))
+        yield Sample(cls(), (SampleTensor((2, 3), DType.i64, -5, 5), SampleTensor((3, 2), DType.i64, -5, 5)))
+
+
+@register
+@final
+@dataclass(frozen=True)
+class Embedding(Op):
+    """A trained vector of `size` numbers for each of `count` integers: i64[N, T] becomes [N, T, size]. Drawn from normal(0, 1)."""
+
+    name: ClassVar[str] = "embedding"
+    family: ClassVar[str] = "linear"
+    count: Positive
+    size: Positive
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        (x,) = operands
+        if x.dtype not in (DType.i32, DType.i64):
+            raise RuleError("NL210", f"`{self.name}` looks up integers, but `{{x}}` is {x}", at="x", help="convert them: `cast({x}, i64)`")
+        return TensorType(DType.f32, (*x.shape, Dim.of(self.size)))
+
+    def parameters(self, *operands: TensorType) -> tuple[ParameterSpec, ...]:
+        return (ParameterSpec("weight", TensorType.of(DType.f32, self.count, self.size), Normal()),)
+
+    def torch_module(self, *operands: TensorType) -> str | None:
+        return f"nn.Embedding({self.count}, {self.size})"
+
+    def numpy(self, at: Lowering, *arguments: Code) -> str:
+        x, weight = arguments
+        return f"{weight.tight}[{x}]"
+
+    @classmethod
+    def samples(cls) -> Iterator[Sample]:
+        yield Sample(cls(7, 3), (SampleTensor((2, 5), DType.i64, 0, 7),))
+        yield Sample(cls(4, 1), (SampleTensor((3,), DType.i32, 0, 4),))
+        yield Sample(cls(2, 6), (SampleTensor((2, 1, 2), DType.i64, 0, 2),))

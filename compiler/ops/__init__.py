@@ -1,8 +1,48 @@
 """Every primitive of the language, one final class each, by family."""
 
-from compiler.ops import activation, arithmetic, classification, conv, elementwise, functions, loss, random, reduce, search, softmax
+from compiler.ops import (
+    activation,
+    arithmetic,
+    classification,
+    conv,
+    elementwise,
+    functions,
+    index,
+    join,
+    layer_norm,
+    linear,
+    loss,
+    norm,
+    pool,
+    random,
+    reduce,
+    resize,
+    search,
+    shape,
+    softmax,
+)
 from compiler.ops.base import OPS, UnknownOp, near_names, op_named, register
 
-FAMILIES = (elementwise, functions, arithmetic, activation, softmax, reduce, search, loss, classification, random, conv)
+FAMILIES = (
+    elementwise,
+    functions,
+    arithmetic,
+    activation,
+    softmax,
+    reduce,
+    search,
+    loss,
+    classification,
+    random,
+    linear,
+    shape,
+    join,
+    index,
+    conv,
+    pool,
+    resize,
+    norm,
+    layer_norm,
+)
 
 __all__ = ["FAMILIES", "OPS", "UnknownOp", "near_names", "op_named", "register"]

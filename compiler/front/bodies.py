@@ -69,7 +69,9 @@ def read_outputs(frame: Frame, body: Body) -> Task:
         value = frame.local.values[last.name]
         if isinstance(value, tuple):
             frame.sink.report("NL312", f"`{last.name}` is a list of tensors", last.expression.span, help="name one under `outputs`")
-        tensor = coerce(frame.at(last.expression), Argument(value, last.expression.span, last.name)) if not isinstance(value, tuple) else POISON
+        tensor = (
+            coerce(frame.at(last.expression), Argument(value, last.expression.span, last.name)) if not isinstance(value, tuple) else POISON
+        )
         if isinstance(tensor, Value):
             outputs[""] = tensor
         return
@@ -135,7 +137,10 @@ def read_type(frame: Frame, node: Node, prefix: str = "") -> Task:
         return TensorType(DType(expr.name), ())
     if expr is not None:
         frame.sink.report(
-            "NL138", f"`{inner.text(expr)}` is not a type", node.span, help=f"write `[N, 3, H, W]`, or with a dtype `i64[N, T]`; dtypes are {', '.join(DType)}"
+            "NL138",
+            f"`{inner.text(expr)}` is not a type",
+            node.span,
+            help=f"write `[N, 3, H, W]`, or with a dtype `i64[N, T]`; dtypes are {', '.join(DType)}",
         )
     return POISON
 
@@ -178,7 +183,9 @@ def read_inits(frame: Frame, init: dict[str, Pair]) -> Task:
     return tuple(sorted(rules, key=lambda rule: -rule.pattern.count(".")))
 
 
-def make_frame(outer: Frame, body: Body, graph: Graph, constants: dict[str, Any], notes: tuple[str, ...], inits: tuple[InitRule, ...]) -> Frame:
+def make_frame(
+    outer: Frame, body: Body, graph: Graph, constants: dict[str, Any], notes: tuple[str, ...], inits: tuple[InitRule, ...]
+) -> Frame:
     """The frame in which a body is elaborated."""
     keys = {name: scalar.value for name, scalar in body.keys.items()}
     builder = GraphBuilder(graph, keys, inits)

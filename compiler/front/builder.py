@@ -164,7 +164,6 @@ class GraphBuilder:
             )
         return graph
 
-
     def _initializer(self, key: str, op: str, spec: ParameterSpec) -> Initializer:
         """The innermost rule that matches; the most specific (longest) of one `init` first."""
         rule = next((item for item in self._inits if item.matches(key, op, spec.name)), None) if spec.trainable else None

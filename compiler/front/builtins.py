@@ -25,7 +25,9 @@ def call_builtin(frame: Frame, name: str, partial: Partial, incoming: Argument |
 def _repeat(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
     """`repeat(16, residual(64))` chains fresh copies."""
     if partial.keywords or len(partial.arguments) not in (2, 3):
-        frame.sink.report("NL304", "`repeat` takes a count and a function", partial.span, help="write `repeat(3, residual(64))`", notes=frame.notes)
+        frame.sink.report(
+            "NL304", "`repeat` takes a count and a function", partial.span, help="write `repeat(3, residual(64))`", notes=frame.notes
+        )
         return POISON
     *head, count, function = partial.arguments
     if head:
@@ -34,7 +36,10 @@ def _repeat(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
         return POISON
     if isinstance(count.value, bool) or not isinstance(count.value, int) or not 0 <= count.value <= LARGEST_REPEAT:
         frame.sink.report(
-            "NL305", f"`repeat` expects an integer from 0 to {LARGEST_REPEAT} as its count, but `{count.text}` is {describe(count.value)}", count.span, notes=frame.notes
+            "NL305",
+            f"`repeat` expects an integer from 0 to {LARGEST_REPEAT} as its count, but `{count.text}` is {describe(count.value)}",
+            count.span,
+            notes=frame.notes,
         )
         return POISON
     if not isinstance(function.value, Function):
@@ -60,9 +65,9 @@ def _repeat(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
     return value
 
 
-def _graph_of(frame: Frame, name: str, partial: Partial) -> Graph | None:
+def _graph_of(frame: Frame, name: str, partial: Partial, incoming: Argument | None) -> Graph | None:
     """The network that a measuring function is asked about; None when reported."""
-    if len(partial.arguments) != 1:
+    if len(partial.arguments) != 1 or incoming is not None:
         frame.sink.report("NL304", f"`{name}` takes one network", partial.span, help=f"write `{name}(net)`")
         return None
     (argument,) = partial.arguments
@@ -75,20 +80,22 @@ def _graph_of(frame: Frame, name: str, partial: Partial) -> Graph | None:
 
 def _params(frame: Frame, partial: Partial, incoming: Argument | None) -> Any:
     """Trained numbers of a network."""
-    graph = _graph_of(frame, "params", partial)
+    graph = _graph_of(frame, "params", partial, incoming)
     return POISON if graph is None else parameter_count(graph)
 
 
 def _flops(frame: Frame, partial: Partial, incoming: Argument | None) -> Any:
     """Multiply-adds of a network for one example; `flops(net, image=[1, 3, 224, 224])` fixes sizes that the network leaves open."""
-    graph = _graph_of(frame, "flops", partial)
+    graph = _graph_of(frame, "flops", partial, incoming)
     if graph is None:
         return POISON
     sizes: dict[str, Dim] = {}
     for key, argument in partial.keywords.items():
         declared = next((value.type for value in graph.inputs if value.name == key), None)
         if declared is None:
-            frame.elaboration.report_near("NL302", f"`{graph.name}` has no input `{key}`", argument.span, key, [item.name for item in graph.inputs])
+            frame.elaboration.report_near(
+                "NL302", f"`{graph.name}` has no input `{key}`", argument.span, key, [item.name for item in graph.inputs]
+            )
             return POISON
         shape = argument.value
         if isinstance(shape, Poison):

@@ -6,21 +6,35 @@ Positional arguments that are tensors are operands; where the first operand is m
 
 from __future__ import annotations
 
-import typing
 from dataclasses import replace
 from typing import Any
 
 from compiler.diagnostics import Diagnostic, Fix, Label
 from compiler.front import ast
+from compiler.front.binding import bind, choices_of, report_unknown_name
 from compiler.front.scope import Frame, Local, Task
 from compiler.front.values import (
-    POISON, Applied, Argument, BlockFunction, BuiltinFunction, Composed, Function, NetworkFunction, OpFunction, Partial, Poison, Source,
-    Unresolved, describe, is_constant, is_tensor,
+    POISON,
+    Applied,
+    Argument,
+    BlockFunction,
+    BuiltinFunction,
+    Composed,
+    Function,
+    NetworkFunction,
+    OpFunction,
+    Partial,
+    Poison,
+    Source,
+    Unresolved,
+    describe,
+    is_constant,
+    is_tensor,
 )  # fmt: skip
 from compiler.ir.dims import Dim
 from compiler.ir.graph import Value
 from compiler.ir.op import Op, RuleError
-from compiler.ir.signature import Attribute, KindError, Signature, Word, signature_of
+from compiler.ir.signature import signature_of
 from compiler.ir.types import DType, TensorType
 from compiler.ops import near_names, op_named
 from compiler.source import Span
@@ -107,7 +121,13 @@ def complete(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
     """Bind a call's arguments and apply it, or return it when its first operand is still missing."""
     function = partial.function
     if isinstance(function, Partial):
-        merged = Partial(function.function, (*function.arguments, *partial.arguments), {**function.keywords, **partial.keywords}, partial.span, partial.text)
+        merged = Partial(
+            function.function,
+            (*function.arguments, *partial.arguments),
+            {**function.keywords, **partial.keywords},
+            partial.span,
+            partial.text,
+        )
         return (yield complete(frame, merged, incoming))
     if isinstance(function, OpFunction):
         return _complete_op(frame, function.op, partial, incoming)
@@ -157,7 +177,7 @@ def _complete_op(frame: Frame, op: type[Op], partial: Partial, incoming: Argumen
     signature = signature_of(op)
     if partial.arguments and isinstance(partial.arguments[0].value, Unresolved):
         first = partial.arguments[0].value
-        if not signature.attributes or first.name not in _choices(signature.attributes[0].annotation):
+        if not signature.attributes or first.name not in choices_of(signature.attributes[0].annotation):
             report_unknown_name(frame, first)
             return POISON
     split = split_operands(partial, signature.operands, incoming)
@@ -174,118 +194,6 @@ def _complete_op(frame: Frame, op: type[Op], partial: Partial, incoming: Argumen
     return operate(frame, op(**attributes), operands, partial.span, {**keywords})
 
 
-def bind(
-    frame: Frame, signature: Signature, attributes: tuple[Attribute, ...], positional: list[Argument], keywords: dict[str, Argument], span: Span
-) -> dict[str, Any] | None:
-    """The attributes of a call by name, converted; None when something was reported or is poison."""
-    given: dict[str, Any] = {}
-    good = True
-    remaining = list(positional)
-    for attribute in attributes:
-        if not remaining:
-            break
-        if attribute.variadic:
-            listed = len(remaining) == 1 and isinstance(remaining[0].value, tuple)
-            whole = remaining[0].value if listed else tuple(item.value for item in remaining)
-            argument = replace(remaining[0], value=POISON if any(isinstance(item.value, Poison) for item in remaining) else whole)
-            remaining = []
-        else:
-            argument = remaining.pop(0)
-        given[attribute.name] = argument
-    if remaining:
-        item = remaining[0]
-        if isinstance(item.value, Poison):
-            return None
-        frame.sink.report(
-            "NL303" if not is_tensor(item.value) else "NL308",
-            f"`{item.text}` is one argument too many for `{signature.name}`",
-            item.span,
-            help=f"the signature is `{signature}`",
-            notes=frame.notes,
-        )
-        good = False
-    for name, argument in keywords.items():
-        if name in given:
-            frame.sink.report("NL306", f"`{name}` is given twice", _keyword_span(frame, argument), notes=frame.notes)
-            good = False
-        elif all(item.name != name for item in attributes):
-            _report_unknown_attribute(frame, signature, name, _keyword_span(frame, argument))
-            good = False
-        given.setdefault(name, argument)
-    result: dict[str, Any] = {}
-    for attribute in attributes:
-        if attribute.name in given:
-            converted = _convert(frame, signature, attribute, given[attribute.name])
-            good = good and not isinstance(converted, Poison)
-            result[attribute.name] = converted
-        elif attribute.required:
-            frame.sink.report(
-                "NL304",
-                f"`{signature.name}` needs `{attribute.name}`",
-                span,
-                help=f"the signature is `{signature}`",
-                notes=frame.notes,
-            )
-            good = False
-    return result if good else None
-
-
-def _keyword_span(frame: Frame, argument: Argument) -> Span:
-    if isinstance(argument.expr, ast.Keyword):
-        return frame.scalar.locate(argument.expr.start, argument.expr.start + len(argument.expr.name))
-    return argument.span
-
-
-def _report_unknown_attribute(frame: Frame, signature: Signature, name: str, span: Span) -> None:
-    near = near_names(name, [item.name for item in signature.attributes] + [item for item in signature.operands if item[0] != "*"])
-    frame.sink.report(
-        "NL302",
-        f"`{signature.name}` has no attribute `{name}`",
-        span,
-        help=f"did you mean `{near[0]}`?" if near else f"the signature is `{signature}`",
-        fix=Fix(span, near[0]) if near else None,
-        notes=frame.notes,
-    )
-
-
-def _choices(annotation: Any) -> tuple[str, ...]:
-    if annotation is DType:
-        return tuple(DType)
-    if typing.get_origin(annotation) is typing.Literal:
-        return tuple(str(item) for item in typing.get_args(annotation))
-    return tuple(choice for item in typing.get_args(annotation) if not isinstance(item, str) for choice in _choices(item))
-
-
-def _convert(frame: Frame, signature: Signature, attribute: Attribute, argument: Argument) -> Any:
-    value = argument.value
-    syntax = argument.expr.value if isinstance(argument.expr, ast.Keyword) else argument.expr
-    if isinstance(syntax, ast.Name) and syntax.name in _choices(attribute.annotation):
-        value = Word(syntax.name)
-    if isinstance(value, Poison):
-        return POISON
-    if isinstance(value, Unresolved):
-        choices = _choices(attribute.annotation)
-        if not choices:
-            report_unknown_name(frame, value)
-            return POISON
-        value = Word(value.name)
-    try:
-        return attribute.convert(value)
-    except KindError as error:
-        near = near_names(value.text, list(error.choices)) if isinstance(value, Word) else []
-        frame.sink.report(
-            "NL305",
-            f"`{attribute.name}` of `{signature.name}` expects {error.expected}, but `{argument.text}` is {describe(value)}"
-            if not isinstance(value, Word | int | float) or isinstance(value, bool)
-            else f"`{attribute.name}` of `{signature.name}` expects {error.expected}, not `{argument.text}`",
-            argument.span,
-            help=f"did you mean `{near[0]}`?" if near else None,
-            fix=Fix(argument.span, near[0]) if near else None,
-            notes=frame.notes,
-        )
-        return POISON
-
-
 def coerce(frame: Frame, argument: Argument) -> Value | Poison:
     """The tensor an argument stands for; reports what is none."""
     value = argument.value
@@ -297,7 +205,11 @@ def coerce(frame: Frame, argument: Argument) -> Value | Poison:
             names = [name for name in value.graph.outputs if name]
             shown = ", ".join(f"`{name}`" for name in names)
             frame.sink.report(
-                "NL312", f"`{argument.text}` has several outputs: {shown}", argument.span, help=f"read one: `{argument.text}.{names[0]}`", notes=frame.notes
+                "NL312",
+                f"`{argument.text}` has several outputs: {shown}",
+                argument.span,
+                help=f"read one: `{argument.text}.{names[0]}`",
+                notes=frame.notes,
             )
             return POISON
         return found
@@ -314,7 +226,9 @@ def coerce(frame: Frame, argument: Argument) -> Value | Poison:
     help_text = None
     if isinstance(value, Partial):
         help_text = f"give it a tensor: `x -> {argument.text}`"
-    frame.sink.report("NL309", f"`{argument.text}` must be a tensor, but it is {describe(value)}", argument.span, help=help_text, notes=frame.notes)
+    frame.sink.report(
+        "NL309", f"`{argument.text}` must be a tensor, but it is {describe(value)}", argument.span, help=help_text, notes=frame.notes
+    )
     return POISON
 
 
@@ -327,20 +241,29 @@ def operate(frame: Frame, op: Op, arguments: list[Argument], span: Span, keyword
     variadic = bool(names) and names[-1].startswith("*")
     if not variadic and len(arguments) != len(names):
         frame.sink.report(
-            "NL307", f"`{op.name}` works on {len(names)} tensors and gets {len(arguments)}", span, help=f"the signature is `{signature_of(type(op))}`", notes=frame.notes
+            "NL307",
+            f"`{op.name}` works on {len(names)} tensors and gets {len(arguments)}",
+            span,
+            help=f"the signature is `{signature_of(type(op))}`",
+            notes=frame.notes,
         )
         return POISON
-    tensors: list[Value | Poison | None] = [None if is_constant(item.value) and _is_scalar(item.value) else coerce(frame, item) for item in arguments]
+    tensors: list[Value | Poison | None] = [
+        None if is_constant(item.value) and _is_scalar(item.value) else coerce(frame, item) for item in arguments
+    ]
     if any(isinstance(item, Poison) for item in tensors):
         return POISON
     partner = next((item.type for item in tensors if isinstance(item, Value) and item.type.dtype is not DType.bool), None)
     operands = tuple(
-        item if isinstance(item, Value) else _scalar(frame, argument.value, partner) for item, argument in zip(tensors, arguments, strict=True)
+        item if isinstance(item, Value) else _scalar(frame, argument.value, partner)
+        for item, argument in zip(tensors, arguments, strict=True)
     )
     try:
         results = frame.builder.add(op, operands, span)
     except RuleError as error:
-        named = dict(zip(names, arguments, strict=False)) if not variadic else {f"{names[-1][1:]}{i}": item for i, item in enumerate(arguments)}
+        named = (
+            dict(zip(names, arguments, strict=False)) if not variadic else {f"{names[-1][1:]}{i}": item for i, item in enumerate(arguments)}
+        )
         frame.sink.add(rule_diagnostic(frame, error, {**named, **(keywords or {})}, span))
         return POISON
     return results[0] if len(results) == 1 else results
@@ -374,15 +297,3 @@ def rule_diagnostic(frame: Frame, error: RuleError, arguments: dict[str, Argumen
     primary = Label(guilty.span if guilty is not None else span, fill(error.labels.get(error.at or "", "")))
     also = tuple(Label(arguments[name].span, fill(text)) for name, text in error.labels.items() if name != error.at and name in arguments)
     return Diagnostic(error.code, fill(error.message), primary, also, frame.notes, fill(error.help) if error.help is not None else None)
-
-
-def report_unknown_name(frame: Frame, name: Unresolved) -> None:
-    near = near_names(name.name, frame.known_names())
-    frame.sink.report(
-        "NL140",
-        f"nothing is called `{name.name}` here",
-        name.span,
-        help=f"did you mean `{near[0]}`?" if near else None,
-        fix=Fix(name.span, near[0]) if near else None,
-        notes=frame.notes,
-    )

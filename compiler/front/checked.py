@@ -15,6 +15,7 @@ from compiler.front.program import ProgramElaboration
 from compiler.front.readers import Reader
 from compiler.front.scope import FileScope, Task, run
 from compiler.front.sink import Sink
+from compiler.front.unused import warn_unused
 from compiler.front.values import NetworkFunction
 from compiler.ir.graph import Graph
 from compiler.ir.training import Program
@@ -98,5 +99,5 @@ def _elaborate(elaboration: Elaboration, work: ProgramElaboration, scope: FileSc
             if isinstance(made, NetworkFunction):
                 networks.setdefault(name, made.graph)
     if not elaboration.sink.failed:
-        elaboration.warn_unused()
+        warn_unused(elaboration.graphs, elaboration.sink)
     return networks, program

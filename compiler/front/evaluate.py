@@ -10,10 +10,23 @@ from collections.abc import Callable
 from typing import Any
 
 from compiler.front import ast
-from compiler.front.calls import apply, call, coerce, operate, report_unknown_name, rule_diagnostic
+from compiler.front.binding import report_unknown_name
+from compiler.front.calls import apply, call, coerce, operate, rule_diagnostic
 from compiler.front.constants import ConstantError, checked, combine
 from compiler.front.scope import Frame, Local, Task
-from compiler.front.values import POISON, Applied, Argument, Composed, Function, Poison, Source, Unresolved, describe, is_constant, is_tensor
+from compiler.front.values import (
+    POISON,
+    Applied,
+    Argument,
+    Composed,
+    Function,
+    Poison,
+    Source,
+    Unresolved,
+    describe,
+    is_constant,
+    is_tensor,
+)
 from compiler.ir.dims import Dim
 from compiler.ir.graph import Value
 from compiler.ir.op import RuleError
@@ -182,7 +195,9 @@ def _index(frame: Frame, expr: ast.Index) -> Task:
     try:
         return frame.builder.add(op, (tensor,), frame.span(expr))[0]
     except RuleError as error:
-        frame.sink.add(rule_diagnostic(frame, error, {"x": Argument(tensor, frame.span(expr.base), frame.text(expr.base))}, frame.span(expr)))
+        frame.sink.add(
+            rule_diagnostic(frame, error, {"x": Argument(tensor, frame.span(expr.base), frame.text(expr.base))}, frame.span(expr))
+        )
         return POISON
 
 
@@ -222,9 +237,8 @@ def _unary(frame: Frame, expr: ast.Unary) -> Task:
 def _chain(frame: Frame, expr: ast.Chain) -> Task:
     left: Any = Argument((yield evaluate(frame, expr.first)), frame.span(expr.first), frame.text(expr.first), expr.first)
     for symbol, operand in expr.rest:
-        if symbol in ("and", "or"):
-            if isinstance(left.value, bool) and left.value == (symbol == "or"):
-                return left.value
+        if symbol in ("and", "or") and isinstance(left.value, bool) and left.value == (symbol == "or"):
+            return left.value
         right = Argument((yield evaluate(frame, operand)), frame.span(operand), frame.text(operand), operand)
         span = frame.scalar.locate(expr.start, operand.end)
         value = _combine(frame, symbol, left, right, span)
@@ -308,4 +322,3 @@ EVALUATORS: dict[type[ast.Expr], Callable[[Frame, Any], Any]] = {
     ast.Slice: _misplaced,
     ast.Ellipsis: _misplaced,
 }
-

@@ -206,7 +206,10 @@ class ProgramElaboration:
             return None
         if tensor.type.shape or not tensor.type.dtype.is_float:
             self.sink.report(
-                "NL401", f"{what} must be one floating-point number, but it is {tensor.type}", frame.span(expr), help="reduce it: `mean(…)` or `sum(…)`"
+                "NL401",
+                f"{what} must be one floating-point number, but it is {tensor.type}",
+                frame.span(expr),
+                help="reduce it: `mean(…)` or `sum(…)`",
             )
             return None
         return tensor
@@ -336,5 +339,3 @@ def keep_needed(graph: Graph) -> Graph:
     graph.nodes = kept[::-1]
     graph.inputs = [value for value in graph.inputs if id(value) in needed]
     return graph
-
-

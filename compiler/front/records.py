@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from compiler.front import ast
-from compiler.front.calls import bind
+from compiler.front.binding import bind
 from compiler.front.evaluate import evaluate_loosely
 from compiler.front.scope import Frame, Task
 from compiler.front.values import Argument, Poison

@@ -21,12 +21,50 @@ from compiler.source import Source
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z", re.ASCII)
 RESERVED = frozenset(
     {"forward", "self", "super", "training", "torch", "nn", "F", "np", "math"}
-    | set(
-        "add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches eval extra_repr float "
-        "get_buffer get_extra_state get_parameter get_submodule half ipu load_state_dict modules mtia named_buffers named_children "
-        "named_modules named_parameters parameters register_buffer register_module register_parameter requires_grad_ "
-        "set_extra_state set_submodule share_memory state_dict to to_empty train type xpu zero_grad".split()
-    )
+    | {
+        "add_module",
+        "apply",
+        "bfloat16",
+        "buffers",
+        "call_super_init",
+        "children",
+        "compile",
+        "cpu",
+        "cuda",
+        "double",
+        "dump_patches",
+        "eval",
+        "extra_repr",
+        "float",
+        "get_buffer",
+        "get_extra_state",
+        "get_parameter",
+        "get_submodule",
+        "half",
+        "ipu",
+        "load_state_dict",
+        "modules",
+        "mtia",
+        "named_buffers",
+        "named_children",
+        "named_modules",
+        "named_parameters",
+        "parameters",
+        "register_buffer",
+        "register_module",
+        "register_parameter",
+        "requires_grad_",
+        "set_extra_state",
+        "set_submodule",
+        "share_memory",
+        "state_dict",
+        "to",
+        "to_empty",
+        "train",
+        "type",
+        "xpu",
+        "zero_grad",
+    }
 )
 
 
@@ -151,9 +189,7 @@ def check_name(key: Scalar, sink: Sink, what: str = "name") -> bool:
     """Report a name that cannot be one in emitted source."""
     name = key.value
     if not IDENTIFIER.match(name):
-        sink.report(
-            "NL135", f"`{name}` cannot be a {what}", key.span, help="use letters, digits and `_`, and start with a letter"
-        )
+        sink.report("NL135", f"`{name}` cannot be a {what}", key.span, help="use letters, digits and `_`, and start with a letter")
         return False
     if keyword.iskeyword(name) or name in ("true", "false"):
         sink.report("NL135", f"`{name}` cannot be a {what}: Python keeps that word", key.span, help=f"call it `{name}_`")

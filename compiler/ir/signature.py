@@ -11,7 +11,6 @@ import dataclasses
 import types
 import typing
 from dataclasses import dataclass
-from functools import cache
 from typing import Annotated, Any, Literal, Union, final
 
 from compiler.ir.dims import Dim
@@ -102,16 +101,24 @@ class Signature:
         return f"{self.name}({'; '.join(part for part in (operands, attributes) if part)})"
 
 
-@cache
-def signature_of(record: type) -> Signature:
-    """The signature of a dataclass with a class variable `name` and, for ops, `operands`."""
+_SIGNATURES: dict[type[Any], Signature] = {}
+
+
+def signature_of(record: type[Any]) -> Signature:
+    """The signature of a dataclass with a class variable `name` and, for ops, `operands`; read once."""
+    if record not in _SIGNATURES:
+        _SIGNATURES[record] = _read_signature(record)
+    return _SIGNATURES[record]
+
+
+def _read_signature(record: type[Any]) -> Signature:
     hints = typing.get_type_hints(record, include_extras=True)
     attributes = []
     for field in dataclasses.fields(record):
         annotation = hints[field.name]
         default = field.default if field.default_factory is MISSING else field.default_factory()
         attributes.append(Attribute(field.name, annotation, default, _is_variadic(annotation)))
-    return Signature(record.name, tuple(getattr(record, "operands", ())), tuple(attributes))  # type: ignore[attr-defined]
+    return Signature(record.name, tuple(getattr(record, "operands", ())), tuple(attributes))
 
 
 def _is_variadic(annotation: Any) -> bool:

@@ -20,6 +20,9 @@ from compiler.source import Span
 
 __all__ = ["SCHEMA", "node_kind", "validate"]
 
+CLOSE: Final = 0.7
+"""How alike (difflib's ratio) a known key must be to be what was meant."""
+
 MOST_HINTS: Final = 20
 """Unknown keys that get a near name: looking for one takes time, and a file with more has another trouble."""
 
@@ -41,6 +44,9 @@ _EXPECTED: Final = {
     tuple(NAMES): "a name or a list of names",
     tuple(OUTPUTS): "a name, a list of names or a mapping",
 }
+_PROSE: Final = ("`name`", "`doc`", "`file`", "`layout`", "`sha256`", "prefix ")
+"""How messages begin to speak of what is free text: a number there was meant as text."""
+
 _MISSING_HELP: Final = {
     "inputs": "say what comes in, such as `inputs: {x: [N, 8]}`",
     "layers": "say what it computes, such as `layers: [linear(10)]`",
@@ -162,7 +168,7 @@ def _wrong_version(visit: _Visit, version: int, kind: str) -> tuple[Diagnostic, 
     if not isinstance(node, Scalar) or kind == "null":
         return (Diagnostic("NL123", "`netlang` does not hold a version of the language", Label(visit.owner), help=help_text),)
     message = f"version {show(node.value)} of the language is unknown"
-    return (Diagnostic("NL123", message, Label(node.span), help=help_text, fix=Fix(node.span, str(version))),)
+    return (Diagnostic("NL123", message, Label(node.span), help=help_text),)
 
 
 def _wrong_kind(visit: _Visit, kind: str) -> Diagnostic:
@@ -172,7 +178,7 @@ def _wrong_kind(visit: _Visit, kind: str) -> Diagnostic:
         help_text = "write one expression; put it in quotes if it holds `: `, or starts with `[` or `{`"
         if tuple(kinds) == tuple(TEXT):
             help_text = "write it as text"
-    elif isinstance(visit.node, Scalar) and kinds == TEXT:
+    elif isinstance(visit.node, Scalar) and visit.what.startswith(_PROSE):
         help_text, fix = "put it in quotes", Fix(visit.node.span, f'"{visit.node.span.text}"')
     elif kinds == ["array"] and isinstance(visit.node, Scalar) and kind == "string":
         help_text = "write a list, even of one: put it into `[…]` or on a line of its own after `- `"
@@ -195,7 +201,7 @@ def _check_keys(visit: _Visit, node: Mapping, already: int) -> Iterator[Diagnost
         unknown = [(key, scalar) for key, scalar in keys.items() if key not in properties]
         free = [name for name in properties if name not in keys]
         for number, (key, scalar) in enumerate(unknown, start=already):
-            near = difflib.get_close_matches(key, free, 1) if number < MOST_HINTS else []
+            near = difflib.get_close_matches(key, [name for name in free if name not in meant], 1, CLOSE) if number < MOST_HINTS else []
             meant.update(near)
             yield _unknown_key(visit, key, scalar, near)
     for name in schema.get("required", []):

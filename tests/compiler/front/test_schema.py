@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compiler.diagnostics import Diagnostic
+from compiler.diagnostics.codes import CODES
 from compiler.front.schema import SCHEMA, validate
 from compiler.front.structure import ANNOTATIONS
 from compiler.front.yaml import read_tree
@@ -210,6 +211,25 @@ def test_every_mistake_of_a_file_is_reported_in_its_order() -> None:
     text = GOOD.replace("name: lenet5", "nam: lenet5").replace("epochs: 20", "epoch: 20").replace("use: [std/resnet]", "use: 3")
     found = report(text)
     assert [item.code for item in found] == ["NL120", "NL121", "NL120"]
+
+
+def test_two_misspelt_keys_are_not_repaired_to_the_same_one() -> None:
+    found = report(GOOD.replace("    layers: [flat", "    layer: [relu]\n    layerss: [flat"))
+    assert [item.fix is not None for item in found] == [True, False]
+
+
+def test_every_code_is_explained() -> None:
+    assert {f"NL{number}" for number in range(120, 127)} <= set(CODES)
+
+
+def test_a_node_that_aliases_share_is_reported_once() -> None:
+    text = "netlang: 1\nnetworks:\n  a: &a {inputs: {x: [N]}, layers: [relu], extra: 1}\n  b: *a\n"
+    assert only(text).code == "NL120"
+
+
+def test_a_number_out_of_range_is_reported_like_any_mistake() -> None:
+    found = report("netlang: 1\nlet: {a: 99999999999999999999}\nnam: x\n")
+    assert [item.code for item in found] == ["NL009", "NL120"]
 
 
 def test_many_unknown_keys_cost_no_more_than_reading_them() -> None:

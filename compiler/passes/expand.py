@@ -1,0 +1,203 @@
+"""Replaces ops by what their formulas say, until every op has the form a back end needs.
+
+Contract: values keep their types and names, parameters their keys; nodes of a formula stand in the entry of the op they
+replace. A formula is text of the language: operand and parameter names are tensors, attribute names are constants.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, final
+
+from compiler.diagnostics import SpecError
+from compiler.front.builder import GraphBuilder
+from compiler.front.elaborate import Elaboration
+from compiler.front.evaluate import evaluate
+from compiler.front.expressions import read_expression
+from compiler.front.scope import FileScope, Frame, Local, run
+from compiler.front.sink import Sink
+from compiler.front.spec import SpecFile
+from compiler.front.tree import Mapping, Scalar
+from compiler.ir.dims import Dim
+from compiler.ir.graph import Call, Graph, Node, Value
+from compiler.ir.op import Code, Lowering, Op
+from compiler.ir.types import TensorType
+from compiler.source import Source, Span
+
+Wanted = Callable[[Node], bool]
+
+
+@final
+class FormulaError(Exception):
+    """The formula of an op does not elaborate, or gives another type than its type rule."""
+
+    def __init__(self, op: Op, message: str) -> None:
+        super().__init__(f"formula of `{op.name}`: {message}")
+        self.op = op
+
+
+@final
+class _Probe(Lowering):
+    """Stands in for a back end while an op is asked whether it has a form."""
+
+    def __init__(self, node: Node) -> None:
+        self.operand_types = node.operand_types
+        self.result_types = node.result_types
+
+    def dim(self, dim: Dim) -> str:
+        return "1"
+
+    def use(self, function: Callable[..., Any]) -> str:
+        return function.__name__
+
+
+def lacks_numpy(node: Node) -> bool:
+    """Whether an op has a formula and no NumPy form of its own."""
+    return node.op.formula is not None and not _has_form(node, node.op.numpy)
+
+
+def lacks_torch(node: Node) -> bool:
+    """Whether an op has a formula and neither a torch module nor a torch function."""
+    if node.op.formula is None or node.op.torch_module(*node.operand_types) is not None:
+        return False
+    return not _has_form(node, node.op.torch)
+
+
+def _has_form(node: Node, lower: Callable[..., str]) -> bool:
+    texts = [Code(f"value_{index}") for index in range(len(node.operands) + len(node.parameters))]
+    try:
+        lower(_Probe(node), *texts)
+    except NotImplementedError:
+        return False
+    return True
+
+
+def expand(graph: Graph, wanted: Wanted = lacks_numpy) -> Graph:
+    """`graph`, and every graph it calls, with formulas in place of the ops that are `wanted` expanded; unchanged graphs are returned as they are."""
+    memo: dict[int, Graph] = {}
+    for current in calling_order(graph):
+        memo[id(current)] = _expand_one(current, wanted, memo)
+    return memo[id(graph)]
+
+
+def calling_order(*graphs: Graph) -> list[Graph]:
+    """The graphs and every graph they call, each once, callees before callers."""
+    order: list[Graph] = []
+    placed: set[int] = set()
+    pending: list[tuple[Graph, bool]] = [(graph, False) for graph in reversed(graphs)]
+    while pending:
+        graph, ready = pending.pop()
+        if id(graph) in placed:
+            continue
+        if ready:
+            placed.add(id(graph))
+            order.append(graph)
+            continue
+        pending.append((graph, True))
+        pending += [(node.op.graph, False) for node in reversed(graph.nodes) if isinstance(node.op, Call)]
+    return order
+
+
+def _expand_one(graph: Graph, wanted: Wanted, memo: dict[int, Graph]) -> Graph:
+    nodes: list[Node] = []
+    replaced: dict[Value, Value] = {}
+    changed = False
+    pending = list(reversed(graph.nodes))
+    while pending:
+        node = _rewire(pending.pop(), replaced)
+        if isinstance(node.op, Call):
+            inner = memo[id(node.op.graph)]
+            if inner is not node.op.graph:
+                node = dataclasses.replace(node, op=Call(inner, node.op.reads, node.op.sizes))
+                changed = True
+            nodes.append(node)
+        elif wanted(node):
+            pending += reversed(_instantiate(node, replaced))
+            changed = True
+        else:
+            nodes.append(node)
+    if not changed:
+        return graph
+    return Graph(
+        graph.name,
+        graph.kind,
+        list(graph.inputs),
+        list(graph.parameters),
+        nodes,
+        {name: replaced.get(value, value) for name, value in graph.entries.items()},
+        {name: replaced.get(value, value) for name, value in graph.outputs.items()},
+        dict(graph.constants),
+        graph.doc,
+    )
+
+
+def _rewire(node: Node, replaced: dict[Value, Value]) -> Node:
+    if not any(value in replaced for value in node.operands):
+        return node
+    return dataclasses.replace(node, operands=tuple(replaced.get(value, value) for value in node.operands))
+
+
+def _instantiate(node: Node, replaced: dict[Value, Value]) -> list[Node]:
+    """The nodes of a formula on the node's own values; its results are the node's results, or are noted as replaced."""
+    template = formula_graph(node.op, node.operand_types)
+    values = dict(zip(template.inputs, (*node.operands, *node.parameters), strict=True))
+    for made, result in zip(template.outputs.values(), node.results, strict=True):
+        if made in values:
+            replaced[result] = values[made]
+        else:
+            values[made] = result
+    copies = []
+    for item in template.nodes:
+        operands = tuple(values[value] for value in item.operands)
+        results = tuple(values.setdefault(value, Value(value.type, value.name)) for value in item.results)
+        copies.append(Node(item.op, operands, (), results, node.entry, item.label, "", node.span))
+    return copies
+
+
+@lru_cache(maxsize=4096)
+def formula_graph(op: Op, types: tuple[TensorType, ...]) -> Graph:
+    """What an op's formula elaborates to on operands of these types: inputs are the operands, then the parameters.
+
+    Raises FormulaError where it does not elaborate, owns tensors, or gives another type than the op's rule.
+    """
+    if op.formula is None:
+        raise FormulaError(op, "there is none")
+    source = Source(f"formula of {op.name}", op.formula)
+    scalar = Scalar(op.formula, Span(source, 0, len(op.formula)))
+    sink, spec = Sink(), SpecFile(source, Mapping((), scalar.span))
+    builder = GraphBuilder(Graph(op.name, "block"))
+    names: dict[str, Any] = {field.name: getattr(op, field.name) for field in dataclasses.fields(op)}  # type: ignore[arg-type]
+    names |= _operand_values(builder, op, types)
+    frame = Frame(Elaboration(sink, {}, {}), FileScope(spec, None), Local(names), scalar, builder)
+    try:
+        made = run(evaluate(frame, read_expression(scalar)))
+    except SpecError as error:
+        raise FormulaError(op, str(error)) from error
+    if sink.failed:
+        raise FormulaError(op, "; ".join(item.message for item in sink.diagnostics))
+    results = made if isinstance(made, tuple) else (made,)
+    if not all(isinstance(item, Value) for item in results):
+        raise FormulaError(op, f"`{op.formula}` is no tensor")
+    inferred = op.infer(*types)
+    expected = inferred if isinstance(inferred, tuple) else (inferred,)
+    if tuple(item.type for item in results) != expected:
+        raise FormulaError(op, f"gives {', '.join(str(item.type) for item in results)} where the rule says {', '.join(map(str, expected))}")
+    builder.graph.outputs = {str(index) if len(results) > 1 else "": item for index, item in enumerate(results)}
+    graph = builder.finish()
+    if graph.parameters:
+        raise FormulaError(op, "it holds an op with tensors of its own")
+    return graph
+
+
+def _operand_values(builder: GraphBuilder, op: Op, types: tuple[TensorType, ...]) -> dict[str, Any]:
+    """Inputs of the graph by the names that the formula uses: operands (a variadic one is a list), then parameters."""
+    names = [name for name in op.operands if not name.startswith("*")]
+    values: dict[str, Any] = {name: builder.add_input(name, type) for name, type in zip(names, types, strict=False)}
+    if len(names) < len(op.operands):
+        name = op.operands[-1].removeprefix("*")
+        values[name] = tuple(builder.add_input(f"{name}_{index}", type) for index, type in enumerate(types[len(names) :]))
+    for spec in op.parameters(*types):
+        values[spec.name] = builder.add_input(spec.name, spec.type)
+    return values

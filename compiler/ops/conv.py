@@ -160,7 +160,7 @@ class Conv(Op):
         for size, pads in zip(x.shape[2:], windows.pads, strict=True):
             if margin is not None and at_least(size - margin, max(pads)) is False:
                 raise RuleError(
-                    "NL206",
+                    "NL225",
                     f"`{self.mode}` padding of {max(pads)} needs a size of at least {max(pads) + margin}, but `{{x}}` is {x}",
                     at="pad",
                     help="pad less, or with `mode=zeros` or `mode=replicate`",
@@ -260,7 +260,7 @@ class ConvTranspose(Op):
             result = (size - 1) * s - 2 * p + d * (k - 1) + extra + 1
             if at_least(result, 1) is False:
                 raise RuleError(
-                    "NL206",
+                    "NL225",
                     f"`pad` of `{self.name}` takes {2 * p} off a result of {result + 2 * p} at axis {axis}",
                     at="pad",
                     help="pad less: here padding shortens the result",

@@ -171,7 +171,7 @@ class L2Normalize(Op):
 
     name: ClassVar[str] = "l2_normalize"
     family: ClassVar[str] = "norm"
-    formula: ClassVar[str | None] = "x / maximum(sqrt(sum(x * x, axis=axis, keepdims=true)), eps)"
+    formula: ClassVar[str | None] = "x / max(sqrt(sum(x * x, axis=axis, keepdims=true)), eps)"
     axis: int = 1
     eps: PositiveFloat = 1e-12
 

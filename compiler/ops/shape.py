@@ -21,14 +21,14 @@ def distinct_axes(name: str, axes: tuple[int, ...], rank: int, attribute: str = 
     """The axes counted from the front; refuses one that is not there or stands twice."""
     found = tuple(normal_axis(name, axis, rank, attribute) for axis in axes)
     if len(set(found)) != len(found):
-        raise RuleError("NL229", f"`{attribute}` of `{name}` names an axis twice: {list(axes)}", at=attribute)
+        raise RuleError("NL207", f"`{attribute}` of `{name}` names an axis twice: {list(axes)}", at=attribute)
     return found
 
 
 def require_size(name: str, size: Dim, attribute: str) -> None:
     """Refuse a size that is less than 1."""
     if at_least(size, 1) is False:
-        raise RuleError("NL220", f"`{name}` makes sizes of at least 1, but `{attribute}` holds {size}", at=attribute)
+        raise RuleError("NL213", f"`{name}` makes sizes of at least 1, but `{attribute}` holds {size}", at=attribute)
 
 
 class ShapeOp(Op):

@@ -170,4 +170,110 @@ Bad (logits is [N, 3]):
 Good:
     accuracy(logits, label, top=2)""",
     ),
+    Code(
+        "NL220",
+        "reshape changes the number of numbers",
+        """`reshape` keeps every number and its order, so the product of the sizes stays the same. At most one size is -1: what
+is left. The batch is a size too.
+
+Bad (x is [N, 3, 4]):
+    reshape(x, 12)
+Good:
+    reshape(x, N, 12)""",
+    ),
+    Code(
+        "NL221",
+        "tensors do not join",
+        """`concat` puts tensors behind one another along one axis, and all other sizes must be equal; `stack` needs them all
+equal.
+
+Bad (up is [N, 64, 30, 30], skip is [N, 64, 32, 32]):
+    concat(up, skip)
+Good:
+    concat(pad(up, 1), skip)""",
+    ),
+    Code(
+        "NL222",
+        "parts do not make up the whole",
+        """`split` parts an axis into equal pieces, or into pieces of the sizes listed; together they are the whole axis.
+
+Bad (x is [N, 7]):
+    split(x, 2)
+Good:
+    split(x, [3, 4])""",
+    ),
+    Code(
+        "NL223",
+        "index out of range",
+        """A position lies outside its axis, an index names more axes than there are, or a slice takes nothing.
+
+Bad (x is [N, 10]):
+    x[:, 10]
+Good:
+    x[:, 9]""",
+    ),
+    Code(
+        "NL224",
+        "step of a slice",
+        """Slices step forward by a number known beforehand. To read an axis backwards, flip it.
+
+Bad:
+    x[:, ::-1]
+Good:
+    flip(x, 1)""",
+    ),
+    Code(
+        "NL225",
+        "padding too large",
+        """Padding of a pooling window is at most half of it, or a window could lie in the padding alone; reflected and circular
+padding cannot be longer than what they repeat; the output padding of a transposed convolution is smaller than its stride.
+
+Bad:
+    max_pool(x, 2, pad=2)
+Good:
+    max_pool(x, 2, pad=1)""",
+    ),
+    Code(
+        "NL226",
+        "axis to remove is not of size 1",
+        """`squeeze` removes axes that hold one entry. Any other axis holds numbers that would be lost: index it, reduce it, or
+flatten it.
+
+Bad (x is [N, 3]):
+    squeeze(x, 1)
+Good:
+    mean(x, axis=1)""",
+    ),
+    Code(
+        "NL227",
+        "upsampling said wrongly",
+        """`upsample` takes either `scale` or `size`; an interpolation is named for its number of dimensions or just `linear`;
+`align_corners` belongs to interpolation.
+
+Bad (x is [N, C, H, W]):
+    upsample(x, 2, mode=trilinear)
+Good:
+    upsample(x, 2, mode=linear)""",
+    ),
+    Code(
+        "NL228",
+        "matrices do not multiply",
+        """`x @ y` sums over the last axis of x and the last but one of y, so these sizes are equal.
+
+Bad (q and k are [N, T, 64]):
+    q @ k
+Good:
+    q @ transpose(k)""",
+    ),
+    Code(
+        "NL230",
+        "nothing to normalize",
+        """`instance_norm` takes away the mean of each channel of each example. Where a channel has one number, that leaves 0
+whatever the input.
+
+Bad (x is [N, 64, 1, 1]):
+    instance_norm(x)
+Good:
+    layer_norm(flatten(x))""",
+    ),
 )

@@ -1,15 +1,12 @@
 """Runs one op on both libraries as the printed files do: text in, numbers out. What the generated op tests are made of.
 
-Formulas are evaluated here by a small evaluator of its own over Python's parser (the two syntaxes agree on what formulas use),
-so that an op's meaning is checked without the front end.
+Formulas are expanded by the compiler's own pass; constants in them are written out, as printers write them.
 """
 
 from __future__ import annotations
 
-import ast
 import inspect
 import math
-import operator
 import textwrap
 import zlib
 from collections.abc import Callable, Iterator
@@ -22,22 +19,15 @@ from torch import nn
 from torch.nn import functional
 
 from compiler.ir.dims import Dim
-from compiler.ir.op import EMITTED, Code, Lowering, Op, RuleError, Sample, SampleTensor
+from compiler.ir.graph import Value
+from compiler.ir.op import ATOM, EMITTED, Code, Lowering, Op, RuleError, Sample, SampleTensor
 from compiler.ir.signature import signature_of
 from compiler.ir.types import DType, TensorType
 from compiler.ops import OPS
 from compiler.ops.elementwise import Scalar
 from compiler.ops.loss import PairLoss
+from compiler.passes.expand import expand, formula_graph
 
-OPERATORS = {
-    ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.FloorDiv: "floordiv", ast.Mod: "mod", ast.Pow: "pow",
-    ast.Eq: "eq", ast.NotEq: "ne", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge", ast.USub: "neg",
-}  # fmt: skip
-FOLDS: dict[str, Callable[..., Any]] = {
-    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv, "floordiv": operator.floordiv,
-    "mod": operator.mod, "pow": operator.pow, "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le,
-    "gt": operator.gt, "ge": operator.ge, "neg": operator.neg,
-}  # fmt: skip
 Array = Any
 
 
@@ -122,7 +112,7 @@ def draw_arrays(sample: Sample) -> tuple[list[Array], dict[str, Array]]:
 
 def as_arrays(result: object) -> tuple[Array, ...]:
     """One result or several, as NumPy arrays."""
-    results = result if isinstance(result, tuple) else (result,)
+    results = result if isinstance(result, tuple | list) else (result,)
     return tuple(item.detach().numpy() if isinstance(item, torch.Tensor) else np.asarray(item) for item in results)
 
 
@@ -178,71 +168,25 @@ def numpy_form(sample: Sample, literal: bool = False) -> tuple[Array, ...] | Non
     return as_arrays(run(text, NUMPY | parameters | {f"operand_{index}": array for index, array in enumerate(operands)}))
 
 
-def evaluate_formula(op: Op, arrays: list[Array]) -> Array:
-    """The NumPy value of an op's formula on these operands."""
-    assert op.formula is not None
-    names = {**{field.name: getattr(op, field.name) for field in fields(op)}, **dict(zip(op.operands, arrays, strict=True))}  # type: ignore[arg-type]
-    return _evaluate(ast.parse(op.formula, mode="eval").body, names | {"true": True, "false": False})
-
-
-def _evaluate(node: ast.expr, names: dict[str, Any]) -> Any:
-    match node:
-        case ast.Constant(value=value):
-            return value
-        case ast.Name(id=name):
-            return names[name]
-        case ast.IfExp():
-            return _evaluate(node.body if _evaluate(node.test, names) else node.orelse, names)
-        case ast.UnaryOp():
-            return _apply(OPERATORS[type(node.op)], [_evaluate(node.operand, names)], {})
-        case ast.BinOp():
-            return _apply(OPERATORS[type(node.op)], [_evaluate(node.left, names), _evaluate(node.right, names)], {})
-        case ast.Compare():
-            return _apply(OPERATORS[type(node.ops[0])], [_evaluate(node.left, names), _evaluate(node.comparators[0], names)], {})
-        case ast.Call(func=ast.Name(id=name)):
-            keywords = {item.arg: _evaluate(item.value, names) for item in node.keywords if item.arg is not None}
-            return _apply(name, [_evaluate(item, names) for item in node.args], keywords)
-    raise AssertionError(ast.dump(node))
-
-
-def _apply(name: str, arguments: list[Any], keywords: dict[str, Any]) -> Any:
-    """The op on operands and constants, or the constant that constants alone give."""
-    if not any(isinstance(item, np.ndarray) for item in arguments):
-        return FOLDS[name](*arguments)
-    signature = signature_of(OPS[name])
-    count = len(OPS[name].operands)
-    names = [item.name for item in signature.attributes]
-    given = dict(zip(names, arguments[count:], strict=False)) | keywords
-    op = OPS[name](**{key: attribute.convert(value) for key, value in given.items() if (attribute := signature.attribute(key)) is not None})
-    dtype = next(DType(_SHORT[item.dtype.name]) for item in arguments if isinstance(item, np.ndarray))
-    operands, texts, namespace = [], [], dict(NUMPY)
-    for index, item in enumerate(arguments[:count]):
-        if isinstance(item, np.ndarray):
-            operands.append(TensorType.of(DType(_SHORT[item.dtype.name]), *item.shape))
-            texts.append(Code(f"operand_{index}"))
-            namespace[f"operand_{index}"] = item
-        else:
-            meets = dtype if dtype.is_float or not isinstance(item, float) else DType.f32
-            operands.append(
-                TensorType.of(DType.f64 if dtype is DType.bool and _f64(arguments) else meets if dtype is not DType.bool else DType.f32)
-            )
-            texts.append(Scalar(item, operands[-1].dtype)._text(PlainLowering((), operands[-1])))
-    result = op.infer(*operands)
-    assert isinstance(result, TensorType)
-    try:
-        value = np.asarray(run(op.numpy(PlainLowering(tuple(operands), result), *texts), namespace))
-    except NotImplementedError:
-        assert all(isinstance(item, np.ndarray) for item in arguments[:count])
-        value = np.asarray(evaluate_formula(op, arguments[:count]))
-    assert value.dtype == result.dtype.numpy_name, f"{name}: {value.dtype} is not {result}"
-    return value
-
-
-_SHORT = {item.numpy_name: item.value for item in DType if item is not DType.bf16}
-
-
-def _f64(arguments: list[Any]) -> bool:
-    return any(isinstance(item, np.ndarray) and item.dtype == np.float64 for item in arguments)
+def evaluate_formula(sample: Sample) -> tuple[Array, ...]:
+    """What NumPy computes of an op's formula, expanded down to ops with a NumPy form."""
+    graph = expand(formula_graph(sample.op, types_of(sample)))
+    operands, parameters = draw_arrays(sample)
+    arrays = dict(zip(graph.inputs, (*operands, *parameters.values()), strict=True))
+    texts: dict[Value, Code] = {}
+    for node in graph.nodes:
+        at = PlainLowering(node.operand_types, node.result_types)
+        namespace = NUMPY | {f"value_{index}": arrays[value] for index, value in enumerate(node.operands) if value in arrays}
+        names = [texts.get(value, Code(f"value_{index}")) for index, value in enumerate(node.operands)]
+        text = node.op.numpy(at, *names)
+        if isinstance(node.op, Scalar):
+            texts[node.results[0]] = Code(text, text.level if isinstance(text, Code) else ATOM)
+            continue
+        results = as_arrays(run(text, namespace))
+        for value, array in zip(node.results, results, strict=True):
+            assert array.dtype == value.type.dtype.numpy_name, f"{text}: {array.dtype} is not {value.type}"
+            arrays[value] = array
+    return tuple(arrays[value] for value in graph.outputs.values())
 
 
 def assert_close(found: tuple[Array, ...], expected: tuple[Array, ...], tolerance: float) -> None:

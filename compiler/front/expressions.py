@@ -282,7 +282,8 @@ def build_false(parts: list[Any]) -> Expr:
 
 
 def build_group(parts: list[Any]) -> Expr:
-    return replace(parts[1], start=parts[0].start, end=parts[2].end)
+    inner: Expr = parts[1]
+    return replace(inner, start=parts[0].start, end=parts[2].end)
 
 
 def build_sequence(parts: list[Any]) -> Expr:

@@ -75,4 +75,3 @@ def cut_by_block(node: Node, is_key: bool) -> Diagnostic | None:
         return None
     place = Span(source, comment.end() - 1, comment.end())
     return Diagnostic(CODE, f"a ` #` ends the value behind {show(node.value)}: the rest is a comment", Label(place), help=HELP)
-

@@ -13,6 +13,8 @@ from compiler.front.grammar import END, load_grammar
 from compiler.front.limits import EXPRESSION_DEPTH, EXPRESSION_TOKENS
 
 BAD: Final = "BAD"
+FOREIGN: Final = r"=>|\|>|&&|\|\||<>|'[^'\n]*'"
+"""Signs and quotes of other languages that would fall apart into tokens of this one."""
 OPERANDS: Final = frozenset({"NAME", "NUMBER", "STRING", "MEMBER", "RPAR", "RSQB", "TRUE", "FALSE"})
 """The tokens an operand can end with."""
 
@@ -60,7 +62,7 @@ class Token(NamedTuple):
 def scanner() -> re.Pattern[str]:
     """One pattern for all terminals, tried in the grammar's order."""
     groups = "|".join(f"(?P<{name}>{pattern})" for name, pattern in load_grammar().patterns)
-    return re.compile(rf"[ \t\r\n]*+(?:{groups}|(?P<{BAD}>[^ \t\r\n]))")
+    return re.compile(rf"[ \t\r\n]*+(?:(?P<{BAD}>{FOREIGN})|{groups}|(?P<OTHER>[^ \t\r\n]))")
 
 
 def read_tokens(text: str) -> list[Token]:
@@ -78,6 +80,8 @@ def read_tokens(text: str) -> list[Token]:
         token_text = match.group(number)
         if kind == "NAME":
             kind = words.get(token_text, kind)
+        elif kind == "OTHER":
+            kind = BAD
         start, end = match.span(number)
         tokens.append(Token(kind, token_text, start, end))
         if kind == BAD:

@@ -63,4 +63,3 @@ def read_integer(scalar: Scalar, base: int) -> int:
 
 def out_of_range(scalar: Scalar, help: str) -> SpecError:
     return SpecError((Diagnostic("NL009", f"the number {show(scalar.value)} is out of range", Label(scalar.span), help=help),))
-

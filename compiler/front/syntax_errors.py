@@ -35,8 +35,16 @@ INSTEAD: Final = {
     "≠": "write `!=`",
     "…": "write `...`",
     "′": "a prime is `'`",
+    "=>": "a pipeline is written `->`",
+    "|>": "a pipeline is written `->`",
+    "&&": "the conjunction is `and`",
+    "||": "the disjunction is `or`",
+    "<>": "write `!=`",
 }
-REPLACEMENTS: Final = {"^": "**", "–": "-", "−": "-", "×": "*", "·": "*", "→": "->", "≤": "<=", "≥": ">=", "≠": "!=", "…": "...", "′": "'"}
+REPLACEMENTS: Final = {
+    "^": "**", "–": "-", "−": "-", "×": "*", "·": "*", "→": "->", "≤": "<=", "≥": ">=", "≠": "!=", "…": "...", "′": "'",
+    "=>": "->", "|>": "->", "&&": "and", "||": "or", "<>": "!=",
+}  # fmt: skip
 
 
 def name_error(tokens: Sequence[Token], position: int, accepted: frozenset[str]) -> ExpressionError:
@@ -47,7 +55,7 @@ def name_error(tokens: Sequence[Token], position: int, accepted: frozenset[str])
     if before is None and token.kind == END:
         return ExpressionError("NL103", "the expression is empty", token.start, token.end, "write an expression, or leave the key out")
     if token.kind == BAD:
-        return bad_character(tokens, token)
+        return bad_character(token)
     for rule in (missing_operand, equal_sign, closing_bracket, missing_else, only_in_index, chained_comparison, odd_number, missing_comma):
         error = rule(before, token, opened, accepted)
         if error is not None:
@@ -69,7 +77,7 @@ def open_brackets(tokens: Sequence[Token]) -> list[Token]:
 def unexpected(before: Token | None, token: Token) -> ExpressionError:
     where = "at the beginning" if before is None else f"after {show(before.text, 40)}"
     what = "the expression cannot end" if token.kind == END else f"{show(token.text, 40)} cannot stand"
-    help = None
+    help: str | None = None
     if token.kind == "COMMA":
         help = "put a tuple in parentheses: `(a, b)`"
     elif before is not None and before.kind in OPERANDS and token.kind in STARTS:
@@ -79,19 +87,24 @@ def unexpected(before: Token | None, token: Token) -> ExpressionError:
     return ExpressionError("NL100", f"{what} {where}", token.start, token.end, help)
 
 
-def bad_character(tokens: Sequence[Token], token: Token) -> ExpressionError:
+def bad_character(token: Token) -> ExpressionError:
     """A character of no token, or a quote that does not close."""
     if token.text == '"':
         return ExpressionError("NL108", "the string is never closed", token.start, token.end, 'close it with `"`')
-    if token.text == "'":
-        help = 'strings stand in double quotes: `"text"`; a prime belongs directly behind a name: `c\'`'
-        return ExpressionError("NL108", "`'` cannot open a string", token.start, token.end, help)
+    if token.text.startswith("'"):
+        help = 'strings stand in double quotes: `"text"`; a prime follows its name directly: `c\'`'
+        closed = len(token.text) > 1 and token.text.endswith("'") and '"' not in token.text and "\\" not in token.text
+        replacement = f'"{token.text[1:-1]}"' if closed else None
+        message = f"{show(token.text, 40)} is not in double quotes" if closed else "`'` cannot open a string"
+        return ExpressionError("NL108", message, token.start, token.end, help, replacement=replacement)
     if token.text == ".":
-        return ExpressionError("NL104", "`.` stands without a name behind it", token.start, token.end, "a member is read as `a.name` or `a.0`")
-    if token.text.isprintable():
+        return ExpressionError(
+            "NL104", "`.` stands without a name behind it", token.start, token.end, "a member is read as `a.name` or `a.0`"
+        )
+    if len(token.text) > 1 or token.text.isprintable():
         message = f"`{token.text}` is not a sign of the language"
     else:
-        message = f"the character U+{ord(token.text):04X} is not a sign of the language"
+        message = f"the character U+{ord(token.text[0]):04X} is not a sign of the language"
     help = INSTEAD.get(token.text)
     if help is None and token.text.isalpha():
         help = "names are of the letters a to z and A to Z, digits and `_`"
@@ -105,16 +118,22 @@ def missing_operand(before: Token | None, token: Token, opened: list[Token], acc
     if before is None:
         if token.kind in ("PLUS", "RPAR", "RSQB", "COMMA"):
             return None
-        return ExpressionError("NL103", f"nothing comes before {show(token.text, 40)}", token.start, token.end, "write what it applies to in front of it")
+        return ExpressionError(
+            "NL103", f"nothing comes before {show(token.text, 40)}", token.start, token.end, "write what it applies to in front of it"
+        )
     if before.kind in BINARY:
-        if token.kind == "EQUAL" and before.text in ("=", "<", ">"):
+        if token.kind == "EQUAL" and before.end == token.start and before.kind in ("EQUAL", "COMPARISON"):
             return None
         if token.text == "+":
-            return ExpressionError("NL103", f"{show(before.text, 40)} is followed by another sign, `+`", token.start, token.end, "leave one of them out")
-        message = f"keyword argument has no value after {show(before.text, 40)}" if before.kind == "EQUAL" else f"nothing comes after {show(before.text, 40)}"
+            return ExpressionError(
+                "NL103", f"{show(before.text, 40)} is followed by another sign, `+`", token.start, token.end, "leave one of them out"
+            )
+        message = f"nothing comes after {show(before.text, 40)}"
         return ExpressionError("NL103", message, before.start, before.end, "write what belongs there, or take the sign away")
     if token.kind == "COMMA" and before.kind in ("LPAR", "LSQB", "COMMA"):
-        return ExpressionError("NL103", "nothing stands before this `,`", token.start, token.end, "write what belongs there, or take the `,` away")
+        return ExpressionError(
+            "NL103", "nothing stands before this `,`", token.start, token.end, "write what belongs there, or take the `,` away"
+        )
     if token.kind == "RSQB" and before.kind == "LSQB":
         return ExpressionError("NL103", "the index is empty", before.start, token.end, "write what to pick: `x[0]`, `x[:, 0]`")
     return None
@@ -125,7 +144,9 @@ def equal_sign(before: Token | None, token: Token, opened: list[Token], accepted
     if token.kind != "EQUAL":
         return None
     if before is not None and before.kind == "COMPARISON" and before.end == token.start:
-        return ExpressionError("NL107", f"`{before.text}=` is not an operator", before.start, token.end, "equality is `==`", replacement="==")
+        return ExpressionError(
+            "NL107", f"`{before.text}=` is not an operator", before.start, token.end, "equality is `==`", replacement="=="
+        )
     if opened and opened[-1].text == "(":
         help = "equality is `==`; before the `=` of an argument stands its name alone"
     else:
@@ -137,7 +158,9 @@ def closing_bracket(before: Token | None, token: Token, opened: list[Token], acc
     """Brackets that are not closed, closed by the wrong one, or never opened."""
     if token.kind in ("RPAR", "RSQB"):
         if not opened:
-            return ExpressionError("NL102", f"{show(token.text, 40)} closes nothing", token.start, token.end, "take it away, or open it before")
+            return ExpressionError(
+                "NL102", f"{show(token.text, 40)} closes nothing", token.start, token.end, "take it away, or open it before"
+            )
         opening = opened[-1]
         closing = CLOSING[opening.text]
         if closing == token.text:
@@ -159,9 +182,14 @@ def missing_else(before: Token | None, token: Token, opened: list[Token], accept
 
 
 def only_in_index(before: Token | None, token: Token, opened: list[Token], accepted: frozenset[str]) -> ExpressionError | None:
-    if token.kind not in ("ELLIPSIS", "COLON") or (opened and opened[-1].text == "[" and token.kind == "COLON" and "COMMA" not in accepted):
+    if token.kind not in ("ELLIPSIS", "COLON"):
         return None
-    return ExpressionError("NL100", f"{show(token.text, 40)} stands only in an index", token.start, token.end, "slices belong in brackets: `x[..., 1:3]`")
+    if token.kind == "COLON" and opened and opened[-1].text == "[":
+        message = "a `:` more than an index has"
+        return ExpressionError("NL100", message, token.start, token.end, "a slice has at most three parts: `x[1:9:2]`")
+    return ExpressionError(
+        "NL100", f"{show(token.text, 40)} stands only in an index", token.start, token.end, "slices belong in brackets: `x[..., 1:3]`"
+    )
 
 
 def chained_comparison(before: Token | None, token: Token, opened: list[Token], accepted: frozenset[str]) -> ExpressionError | None:
@@ -182,7 +210,9 @@ def odd_number(before: Token | None, token: Token, opened: list[Token], accepted
         help = f"write `{replacement}`"
         return ExpressionError("NL100", "numbers have no `_` in them", before.start, token.end, help, replacement=replacement)
     help = f"a product needs its sign: `{before.text}*{token.text}`; a name begins with a letter"
-    return ExpressionError("NL100", f"{show(token.text, 40)} follows the number {show(before.text, 40)} directly", before.start, token.end, help)
+    return ExpressionError(
+        "NL100", f"{show(token.text, 40)} follows the number {show(before.text, 40)} directly", before.start, token.end, help
+    )
 
 
 def missing_comma(before: Token | None, token: Token, opened: list[Token], accepted: frozenset[str]) -> ExpressionError | None:

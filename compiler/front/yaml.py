@@ -5,7 +5,7 @@ Scalars stay texts (scalars.py types them). All mistakes are collected; a syntax
 
 from __future__ import annotations
 
-from typing import Any, Final, final
+from typing import Any, Final, NoReturn, final
 
 import yaml
 
@@ -44,7 +44,7 @@ def read_tree(source: Source) -> Mapping:
 
 @final
 class Frame:
-    """A collection whose end has not come: `nodes` are its items, or its keys and values in turn; `weight` counts nodes, aliases in full."""
+    """A collection whose end has not come: `nodes` are items, or keys and values in turn; `weight` counts nodes, aliases in full."""
 
     __slots__ = ("anchor", "is_flow", "is_mapping", "nodes", "start", "weight")
 
@@ -213,7 +213,12 @@ class Composer:
             text = self.source.text[begin : event.end_mark.index]
             begin += max(text.find("!"), 0)
             end = begin + len(self.source.text[begin : begin + 200].split(maxsplit=1)[0])
-            self.error("NL004", f"tags such as {show(self.source.text[begin:end])} are not part of the language", Span(self.source, begin, end), "take the tag away")
+            self.error(
+                "NL004",
+                f"tags such as {show(self.source.text[begin:end])} are not part of the language",
+                Span(self.source, begin, end),
+                "take the tag away",
+            )
 
     def check_value(self, scalar: Scalar) -> None:
         for offset, character in enumerate(scalar.value):
@@ -236,7 +241,7 @@ class Composer:
     def error(self, code: str, message: str, span: Span, help: str) -> None:
         self.report(Diagnostic(code, message, Label(span), help=help))
 
-    def stop(self, code: str, message: str, span: Span, help: str) -> None:
+    def stop(self, code: str, message: str, span: Span, help: str) -> NoReturn:
         raise SpecError((*self.errors, Diagnostic(code, message, Label(span), help=help)))
 
     def finish(self) -> Mapping:
@@ -246,7 +251,9 @@ class Composer:
                 self.error("NL010", "the file is empty", top, "a spec begins with `netlang: 1`")
             else:
                 kind = "a list" if isinstance(self.root, Sequence) else "one text"
-                self.error("NL012", f"the file holds {kind}, not a mapping", self.root.span, "a spec is `key: value` lines, `netlang: 1` first")
+                self.error(
+                    "NL012", f"the file holds {kind}, not a mapping", self.root.span, "a spec is `key: value` lines, `netlang: 1` first"
+                )
         if self.errors or not isinstance(self.root, Mapping):
             raise SpecError(tuple(self.errors))
         return self.root

@@ -25,7 +25,7 @@ PROBLEMS: Final = (
     ("block sequence entries are not allowed", "NL002", "a list item cannot stand here", "begin the `- ` on a line of its own"),
     ("sequence entries are not allowed", "NL002", "a list item cannot stand here", "begin the `- ` on a line of its own"),
     ("mapping keys are not allowed", "NL002", "a `? ` key cannot stand here", "quote the text"),
-    ("'-' indicator", "NL002", "this line is no list item, but the lines above are", "begin it with `- `, or indent it as the key it belongs to"),
+    ("'-' indicator", "NL002", "this line is no list item, but the lines above are", "begin it with `- `, or align it with a key"),
     ("comment or line break", "NL002", "text stands behind `|` or `>`", "begin the text on the next line, indented"),
     ("chomping or indentation", "NL002", "text stands behind `|` or `>`", "begin the text on the next line, indented"),
     ("document start", "NL010", "text follows the end of the document", "keep one document in a file"),
@@ -53,18 +53,17 @@ def translate(error: yaml.MarkedYAMLError, source: Source, flow: int | None, las
     if "cannot start any token" in problem:
         sign = "a backtick" if character == "`" else show(character)
         return Diagnostic("NL002", f"{sign} cannot begin a value", Label(at), help="quote the value")
-    also: tuple[Label, ...] = ()
     if error.context_mark is not None and "unexpected end of stream" in problem:
         at = Span(source, error.context_mark.index, min(error.context_mark.index + 1, len(source.text)))
     before = source.text[:place].rstrip(" ")[-1:]
-    if "expected key" in problem or "<block end>" in problem:
-        if before in ("'", '"') and last is not None and last.style in ("single", "double"):
-            message = "text follows the quoted text"
-            return Diagnostic("NL002", message, Label(at), also, help="put the whole value in quotes of the other kind: `'\"a\" + b'`")
+    is_misfit = "expected key" in problem or "<block end>" in problem
+    if is_misfit and before in ("'", '"') and last is not None and last.style in ("single", "double"):
+        help = "put the whole value in quotes of the other kind: `'\"a\" + b'`"
+        return Diagnostic("NL002", "text follows the quoted text", Label(at), help=help)
     for words, code, message, help in PROBLEMS:
         if words in problem:
-            return Diagnostic(code, message, Label(at), also, help=help)
-    return Diagnostic("NL002", f"this is not YAML: {problem}", Label(at), also, help="quote the value")
+            return Diagnostic(code, message, Label(at), help=help)
+    return Diagnostic("NL002", f"this is not YAML: {problem}", Label(at), help="quote the value")
 
 
 def is_tab(source: Source, place: int, problem: str) -> bool:

@@ -16,6 +16,7 @@ from compiler.source import Source, Span
 PROBLEMS: Final = (
     ("unexpected end of stream", "NL002", "the quoted text is never closed", "close it with the quote it began with"),
     ("unknown escape", "NL002", "this escape is unknown", 'in single quotes a backslash is a backslash; in double quotes it is `\\\\`'),
+    ("hexdecimal number", "NL002", "this escape is not complete", "write `\\xNN`, `\\uNNNN` or `\\UNNNNNNNN`"),
     ("escape sequence", "NL002", "this escape is not complete", "write `\\xNN`, `\\uNNNN` or `\\UNNNNNNNN`"),
     ("invalid Unicode character escape", "NL013", "this escape is no character", "take it out"),
     ("tag handle", "NL004", "tags are not part of the language", "take the tag away, or quote the text"),
@@ -39,6 +40,8 @@ PROBLEMS: Final = (
 def translate(error: yaml.MarkedYAMLError, source: Source, flow: int | None, last: Scalar | None) -> Diagnostic:
     """The diagnostic of a syntax error; `flow` is where the innermost open bracket stands, `last` the scalar read last."""
     problem = error.problem or ""
+    if "<block end>" in problem and "collection" in (error.context or ""):
+        problem = "did not find expected '-' indicator"
     mark = error.problem_mark or error.context_mark
     place = min(mark.index, len(source.text)) if mark is not None else 0
     at = Span(source, place, min(place + 1, len(source.text)))

@@ -1,0 +1,27 @@
+"""Records (ops, optimizers, schedules, readers) as the calls that a spec would write."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from compiler.ir.signature import format_constant, signature_of
+
+
+def describe_record(record: Any, *, named: bool = False, full: bool = False) -> str:
+    """`conv(6, 5, pad=2)`: what is required by place (`named`: by name), the rest where it is no default (all if `full`)."""
+    parts = []
+    by_place = not named
+    for attribute in signature_of(type(record)).attributes:
+        value = getattr(record, attribute.name)
+        by_place = by_place and attribute.required
+        if by_place:
+            parts.append(describe_value(value))
+        elif full or attribute.required or value != attribute.default:
+            parts.append(f"{attribute.name}={describe_value(value)}")
+    return f"{record.name}({', '.join(parts)})" if parts else str(record.name)
+
+
+def describe_value(value: object) -> str:
+    """A constant as a spec would write it; records inside it by `describe_record`."""
+    return describe_record(value) if dataclasses.is_dataclass(value) and hasattr(value, "name") else format_constant(value)

@@ -104,11 +104,10 @@ def _slice_length(x: TensorType, axis: int, item: Slice) -> Dim:
     step = Dim.of(1 if item[2] is None else item[2])
     if step.constant is None or step.constant < 1:
         raise RuleError("NL224", f"the step of a slice is a positive number, but it is `{step}`", help="`flip` reverses an axis")
-    length = -((start - stop) // step)
     if at_least(stop - start, 1) is False:
         text = ":".join("" if number is None else str(number) for number in item[:2])
         raise RuleError("NL223", f"`{text}` takes nothing from axis {axis} of `{{x}}`, which is {x}", at="x", labels={"x": str(x)})
-    return length
+    return (stop - start + (step - 1)) // step
 
 
 def _item_text(at: Lowering, item: Item) -> str:

@@ -74,7 +74,6 @@ class Linear(Op):
 
 @register
 @final
-@dataclass(frozen=True)
 class Matmul(Op):
     """x @ y: the last dimension of `x` against the last but one of `y`, dimensions before them broadcast; vectors as in NumPy."""
 
@@ -129,12 +128,12 @@ class Matmul(Op):
             )
 
     def _cure(self, x: TensorType, y: TensorType) -> str | None:
+        if y.rank == 2 and x.rank == 1 and x.shape[0] == y.shape[1]:
+            return "swap them: `{y} @ {x}`"
         if y.rank > 1 and x.shape[-1] == y.shape[-1]:
             return "transpose the second: `{x} @ transpose({y})`"
         if x.rank > 1 and y.rank > 1 and x.shape[-2] == y.shape[-2]:
             return "transpose the first: `transpose({x}) @ {y}`"
-        if y.rank == 2 and x.rank == 1 and x.shape[0] == y.shape[1]:
-            return "swap them: `{y} @ {x}`"
         return None
 
     def torch(self, at: Lowering, *arguments: Code) -> str:

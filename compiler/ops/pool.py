@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
-from compiler.ir.dims import Dim
+from compiler.ir.dims import Dim, at_least
 from compiler.ir.op import Code, Lowering, Op, RuleError, Sample, SampleTensor, emitted
 from compiler.ir.types import TensorType
 from compiler.ops.base import keywords, register, require_float
@@ -176,6 +176,18 @@ class AvgPool(WindowPool):
     pad: Pads = 0
     ceil: bool = False
     count_pad: bool = True
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        (x,) = operands
+        for axis, (size, kernel) in enumerate(zip(x.shape[2:], self.windows(x).kernel, strict=True), 2):
+            if x.rank == 5 and at_least(size, kernel) is False:
+                raise RuleError(
+                    "NL206",
+                    f"`{self.name}` over 3 dimensions needs at least its kernel of {kernel}, but axis {axis} of `{{x}}` is only {size}",
+                    at="x",
+                    help="pad beforehand with `pad`: torch takes no smaller input here",
+                )
+        return super().infer(x)
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
         return f"F.avg_pool{at.operand_types[0].rank - 2}d({arguments[0]}, {self.kernel!r}{self._keywords()})"

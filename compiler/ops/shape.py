@@ -114,14 +114,14 @@ class Reshape(ShapeOp):
                 f"`{{x}}` is {x}, {x.elements} numbers, {'not' if fits is False else 'not proved to be'} {wanted}",
                 at="sizes",
                 labels={"x": str(x)},
-                help=self._cure(x) if fits is False else "give the sizes in the same symbols as the inputs, or concrete ones",
+                help=self._cure(x, fits),
             )
 
-    def _cure(self, x: TensorType) -> str | None:
+    def _cure(self, x: TensorType, fits: bool | None) -> str | None:
         sizes = x.shape[:1] + self.sizes
         if x.rank and compare(x.elements, math.prod(sizes, start=Dim.of(1))) is True:
             return f"name the batch too: `reshape({', '.join(map(str, sizes))})`"
-        return None
+        return None if fits is False else "give the sizes in the same symbols as the inputs, or concrete ones"
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
         return f"{arguments[0].tight}.reshape({', '.join(map(at.dim, self.sizes)) or '()'})"

@@ -119,8 +119,9 @@ class Lowering(ABC):
         return f"({texts[0]},)" if len(texts) == 1 else f"({', '.join(texts)})"
 
 
+@dataclass(frozen=True)
 class Op(ABC):
-    """Abstract: an operation of the language. Subclasses are final frozen dataclasses."""
+    """Abstract: an operation of the language. Subclasses are final frozen dataclasses; one without attributes needs no decorator."""
 
     name: ClassVar[str]
     operands: ClassVar[tuple[str, ...]] = ("x",)

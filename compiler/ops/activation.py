@@ -41,7 +41,6 @@ class Activation(Unary):
 
 @register
 @final
-@dataclass(frozen=True)
 class Relu(Activation):
     """x where it is positive, else 0."""
 
@@ -53,7 +52,6 @@ class Relu(Activation):
 
 @register
 @final
-@dataclass(frozen=True)
 class Relu6(Activation):
     """x kept within [0, 6]."""
 
@@ -124,7 +122,6 @@ class Celu(Activation):
 
 @register
 @final
-@dataclass(frozen=True)
 class Selu(Activation):
     """A scaled elu whose two constants keep mean 0 and variance 1. Klambauer et al. 2017, arXiv:1706.02515."""
 
@@ -158,7 +155,6 @@ class Gelu(Activation):
 
 @register
 @final
-@dataclass(frozen=True)
 class Silu(Activation):
     """x * sigmoid(x), also called swish. Elfwing et al. 2018."""
 
@@ -170,7 +166,6 @@ class Silu(Activation):
 
 @register
 @final
-@dataclass(frozen=True)
 class Mish(Activation):
     """x * tanh(softplus(x)). Misra 2019, arXiv:1908.08681."""
 
@@ -208,7 +203,6 @@ class Softplus(Activation):
 
 @register
 @final
-@dataclass(frozen=True)
 class LogSigmoid(Activation):
     """log(sigmoid(x)), finite wherever x is."""
 
@@ -221,7 +215,6 @@ class LogSigmoid(Activation):
 
 @register
 @final
-@dataclass(frozen=True)
 class Softsign(Activation):
     """x / (1 + |x|)."""
 
@@ -233,7 +226,6 @@ class Softsign(Activation):
 
 @register
 @final
-@dataclass(frozen=True)
 class Tanhshrink(Activation):
     """x - tanh(x)."""
 
@@ -332,7 +324,6 @@ class Hardtanh(Activation):
 
 @register
 @final
-@dataclass(frozen=True)
 class Hardsigmoid(Activation):
     """x / 6 + 1/2 kept within [0, 1]; PyTorch's and MobileNetV3's (ONNX's default slope is 0.2)."""
 
@@ -345,7 +336,6 @@ class Hardsigmoid(Activation):
 
 @register
 @final
-@dataclass(frozen=True)
 class Hardswish(Activation):
     """x * hardsigmoid(x). Howard et al. 2019, arXiv:1905.02244."""
 

@@ -6,7 +6,6 @@ Either operand may be a constant of the spec, which arrives as a tensor of rank 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, final
 
 from compiler.ir.op import ATOM, COMPARISON, NEGATION, POWER, PRODUCT, SUM, Code, Lowering, Op, RuleError, Sample, SampleTensor
@@ -94,7 +93,6 @@ class Arithmetic(Binary):
 
 @register
 @final
-@dataclass(frozen=True)
 class Add(Arithmetic):
     """x + y, broadcasting."""
 
@@ -105,7 +103,6 @@ class Add(Arithmetic):
 
 @register
 @final
-@dataclass(frozen=True)
 class Sub(Arithmetic):
     """x - y, broadcasting."""
 
@@ -117,7 +114,6 @@ class Sub(Arithmetic):
 
 @register
 @final
-@dataclass(frozen=True)
 class Mul(Arithmetic):
     """x * y, broadcasting."""
 
@@ -127,7 +123,6 @@ class Mul(Arithmetic):
 
 @register
 @final
-@dataclass(frozen=True)
 class Div(Arithmetic):
     """x / y, broadcasting; integers give f32."""
 
@@ -141,7 +136,6 @@ class Div(Arithmetic):
 
 @register
 @final
-@dataclass(frozen=True)
 class FloorDiv(Arithmetic):
     """The largest integer not above x / y, broadcasting."""
 
@@ -152,7 +146,6 @@ class FloorDiv(Arithmetic):
 
 @register
 @final
-@dataclass(frozen=True)
 class Mod(Arithmetic):
     """x - y * floor(x / y): the remainder has the sign of y, broadcasting."""
 
@@ -163,7 +156,6 @@ class Mod(Arithmetic):
 
 @register
 @final
-@dataclass(frozen=True)
 class Pow(Arithmetic):
     """x to the power of y, broadcasting; NaN for a negative x under a y that is no integer."""
 
@@ -220,7 +212,6 @@ class Extremum(Binary):
 
 @register
 @final
-@dataclass(frozen=True)
 class Max(Extremum):
     """The larger of x and y, element by element, broadcasting; `amax` reduces one tensor."""
 
@@ -231,7 +222,6 @@ class Max(Extremum):
 
 @register
 @final
-@dataclass(frozen=True)
 class Min(Extremum):
     """The smaller of x and y, element by element, broadcasting; `amin` reduces one tensor."""
 
@@ -265,7 +255,6 @@ class Comparison(Binary):
 
 @register
 @final
-@dataclass(frozen=True)
 class Eq(Comparison):
     """Where x equals y, broadcasting."""
 
@@ -275,7 +264,6 @@ class Eq(Comparison):
 
 @register
 @final
-@dataclass(frozen=True)
 class Ne(Comparison):
     """Where x differs from y, broadcasting."""
 
@@ -285,7 +273,6 @@ class Ne(Comparison):
 
 @register
 @final
-@dataclass(frozen=True)
 class Lt(Comparison):
     """Where x is below y, broadcasting."""
 
@@ -295,7 +282,6 @@ class Lt(Comparison):
 
 @register
 @final
-@dataclass(frozen=True)
 class Le(Comparison):
     """Where x is at most y, broadcasting."""
 
@@ -305,7 +291,6 @@ class Le(Comparison):
 
 @register
 @final
-@dataclass(frozen=True)
 class Gt(Comparison):
     """Where x is above y, broadcasting."""
 
@@ -315,7 +300,6 @@ class Gt(Comparison):
 
 @register
 @final
-@dataclass(frozen=True)
 class Ge(Comparison):
     """Where x is at least y, broadcasting."""
 
@@ -354,7 +338,6 @@ class Logical(Op):
 
 @register
 @final
-@dataclass(frozen=True)
 class LogicalAnd(Logical):
     """Where x and y both hold, broadcasting."""
 
@@ -365,7 +348,6 @@ class LogicalAnd(Logical):
 
 @register
 @final
-@dataclass(frozen=True)
 class LogicalOr(Logical):
     """Where x or y holds, or both, broadcasting."""
 
@@ -376,7 +358,6 @@ class LogicalOr(Logical):
 
 @register
 @final
-@dataclass(frozen=True)
 class LogicalNot(Logical):
     """Where x does not hold."""
 

@@ -60,7 +60,6 @@ class Scalar(Op):
 
 @register
 @final
-@dataclass(frozen=True)
 class Where(Op):
     """x where the condition holds, y elsewhere, broadcasting."""
 
@@ -181,7 +180,6 @@ class Signed(Op):
 
 @register
 @final
-@dataclass(frozen=True)
 class Neg(Signed):
     """-x."""
 
@@ -196,7 +194,6 @@ class Neg(Signed):
 
 @register
 @final
-@dataclass(frozen=True)
 class Abs(Signed):
     """x without its sign."""
 
@@ -205,7 +202,6 @@ class Abs(Signed):
 
 @register
 @final
-@dataclass(frozen=True)
 class Sign(Signed):
     """-1, 0 or 1, as x is negative, zero or positive."""
 
@@ -214,7 +210,6 @@ class Sign(Signed):
 
 @register
 @final
-@dataclass(frozen=True)
 class Square(Signed):
     """x * x."""
 

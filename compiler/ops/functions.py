@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
 from compiler.ir.op import Code, Lowering, emitted
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 
 @register
 @final
-@dataclass(frozen=True)
 class Exp(Unary):
     """e to the power of x."""
 
@@ -26,7 +24,6 @@ class Exp(Unary):
 
 @register
 @final
-@dataclass(frozen=True)
 class Expm1(Unary):
     """exp(x) - 1, exact to the last digits near 0."""
 
@@ -37,7 +34,6 @@ class Expm1(Unary):
 
 @register
 @final
-@dataclass(frozen=True)
 class Log(Unary):
     """The natural logarithm; NaN below 0, minus infinity at 0."""
 
@@ -49,7 +45,6 @@ class Log(Unary):
 
 @register
 @final
-@dataclass(frozen=True)
 class Log1p(Unary):
     """log(1 + x), exact to the last digits near 0."""
 
@@ -61,7 +56,6 @@ class Log1p(Unary):
 
 @register
 @final
-@dataclass(frozen=True)
 class Sqrt(Unary):
     """The square root; NaN below 0."""
 
@@ -73,7 +67,6 @@ class Sqrt(Unary):
 
 @register
 @final
-@dataclass(frozen=True)
 class Rsqrt(Unary):
     """1 / sqrt(x)."""
 
@@ -85,7 +78,6 @@ class Rsqrt(Unary):
 
 @register
 @final
-@dataclass(frozen=True)
 class Reciprocal(Unary):
     """1 / x."""
 
@@ -97,7 +89,6 @@ class Reciprocal(Unary):
 
 @register
 @final
-@dataclass(frozen=True)
 class Sin(Unary):
     """The sine of radians."""
 
@@ -108,7 +99,6 @@ class Sin(Unary):
 
 @register
 @final
-@dataclass(frozen=True)
 class Cos(Unary):
     """The cosine of radians."""
 
@@ -119,7 +109,6 @@ class Cos(Unary):
 
 @register
 @final
-@dataclass(frozen=True)
 class Floor(Unary):
     """The largest integer not above x, as a float."""
 
@@ -130,7 +119,6 @@ class Floor(Unary):
 
 @register
 @final
-@dataclass(frozen=True)
 class Ceil(Unary):
     """The smallest integer not below x, as a float."""
 
@@ -141,7 +129,6 @@ class Ceil(Unary):
 
 @register
 @final
-@dataclass(frozen=True)
 class Round(Unary):
     """The nearest integer, as a float; halves go to the even one."""
 
@@ -152,7 +139,6 @@ class Round(Unary):
 
 @register
 @final
-@dataclass(frozen=True)
 class Tanh(Unary):
     """The hyperbolic tangent."""
 
@@ -190,7 +176,6 @@ def erf(x: np.ndarray) -> np.ndarray:
 
 @register
 @final
-@dataclass(frozen=True)
 class Erf(Unary):
     """The error function, 2/sqrt(pi) times the integral of exp(-t²) from 0 to x."""
 

@@ -44,7 +44,6 @@ def log_softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
 
 @register
 @final
-@dataclass(frozen=True)
 class Sigmoid(Unary):
     """1 / (1 + exp(-x))."""
 

@@ -61,7 +61,7 @@ def crop(code: str, shown: list[str], edges: list[int], placed: list[Mark], widt
     first = next((left for left in edges if left >= low), low)
     tail = DOTS if high < edges[-1] or code.endswith(" ") else ""
     moved = [
-        (max(start, first) - first + len(lead), min(stop, high) - first + len(lead), sign, words)
+        ((left := max(start, first) - first + len(lead)), max(min(stop, high) - first + len(lead), left + 1), sign, words)
         for start, stop, sign, words in placed
         if first <= start < high or sign == "^"
     ]

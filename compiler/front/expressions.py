@@ -75,8 +75,10 @@ def place_error(error: ExpressionError, scalar: Scalar) -> Diagnostic:
     """The diagnostic of a mistake in the expression that a scalar holds."""
     span = scalar.locate(error.start, error.end)
     also = tuple(Label(scalar.locate(start, end), words) for start, end, words in error.also)
-    exact = error.replacement is not None and span.text == scalar.value[error.start : error.end]
-    fix = Fix(span, error.replacement) if error.replacement is not None and exact else None
+    replacement = error.replacement
+    is_exact = span.text == scalar.value[error.start : error.end]
+    is_safe = replacement is not None and (scalar.style not in ("single", "double") or not {"'", '"'} & set(replacement))
+    fix = Fix(span, replacement) if replacement is not None and is_exact and is_safe else None
     return Diagnostic(error.code, error.message, Label(span, error.label), also=also, help=error.help, fix=fix)
 
 

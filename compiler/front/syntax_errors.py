@@ -82,6 +82,8 @@ def unexpected(before: Token | None, token: Token) -> ExpressionError:
         help = "put a tuple in parentheses: `(a, b)`"
     elif before is not None and before.kind in OPERANDS and token.kind in STARTS:
         help = "join the two with an operator or with `->`"
+    elif token.kind in ("IF", "ELSE"):
+        help = "a choice is written `a if condition else b`"
     elif token.kind == "PLUS":
         help = "leave the `+` out"
     return ExpressionError("NL100", f"{what} {where}", token.start, token.end, help)
@@ -105,10 +107,10 @@ def bad_character(token: Token) -> ExpressionError:
         message = f"`{token.text}` is not a sign of the language"
     else:
         message = f"the character U+{ord(token.text[0]):04X} is not a sign of the language"
-    help = INSTEAD.get(token.text)
-    if help is None and token.text.isalpha():
-        help = "names are of the letters a to z and A to Z, digits and `_`"
-    return ExpressionError("NL104", message, token.start, token.end, help, replacement=REPLACEMENTS.get(token.text))
+    cure = INSTEAD.get(token.text)
+    if cure is None and token.text.isalpha():
+        cure = "names are of the letters a to z and A to Z, digits and `_`"
+    return ExpressionError("NL104", message, token.start, token.end, cure, replacement=REPLACEMENTS.get(token.text))
 
 
 def missing_operand(before: Token | None, token: Token, opened: list[Token], accepted: frozenset[str]) -> ExpressionError | None:
@@ -176,7 +178,7 @@ def closing_bracket(before: Token | None, token: Token, opened: list[Token], acc
 
 
 def missing_else(before: Token | None, token: Token, opened: list[Token], accepted: frozenset[str]) -> ExpressionError | None:
-    if "ELSE" not in accepted or (END in accepted and not opened) or token.kind in STARTS:
+    if "ELSE" not in accepted or token.kind not in (END, "RPAR", "RSQB", "COMMA"):
         return None
     return ExpressionError("NL109", "`if` has no `else`", token.start, token.end, "a choice has two sides: `a if condition else b`")
 

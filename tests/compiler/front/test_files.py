@@ -32,7 +32,8 @@ def test_messages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, golden: Calla
     Path("loop").symlink_to("loop")
     contents = {
         "mark": b"\xef\xbb\xbfa: 1", "utf16": "a: 1".encode("utf-16"), "latin": "a: 1\nb: caf\u00e9".encode("latin-1"), "nul": b"a: \0",
-        "escape": b"a: \x1b[31m", "return": b"a: 1\rb: 2", "line": "a: \u2028".encode(), "inner mark": "a: \ufeff".encode(), "surrogate": b"a: \xed\xa0\x80",
+        "escape": b"a: \x1b[31m", "return": b"a: 1\rb: 2", "line": "a: \u2028".encode(),
+        "inner mark": "a: \ufeff".encode(), "surrogate": b"a: \xed\xa0\x80",
     }  # fmt: skip
     for name, data in contents.items():
         Path(name).write_bytes(data)
@@ -61,7 +62,7 @@ def test_limit_is_exact(tmp_path: Path) -> None:
 def test_growing_file_is_not_read_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "spec.yaml"
     path.write_bytes(b"a: 1")
-    monkeypatch.setattr(os, "read", lambda handle, size: b"x" * min(size, 4096))
+    monkeypatch.setattr(os, "read", lambda _, size: b"x" * min(size, 4096))
     assert "still growing" in refusal(path).diagnostics[0].message
 
 

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from compiler.diagnostics.record import SpecError
-from compiler.front.tree import Scalar
+from compiler.front.tree import Mapping, Scalar
 from compiler.front.yaml import read_tree
 from compiler.source import Source
 
@@ -59,8 +59,8 @@ def blocks(draw: st.DrawFn) -> str:
 
 def find_key(text: str) -> Scalar:
     tree = read_tree(Source("spec.yaml", text))
-    inner = tree.get("top") or tree
-    node = inner.get("key")  # type: ignore[union-attr]
+    inner = tree.get("top")
+    node = (inner if isinstance(inner, Mapping) else tree).get("key")
     assert isinstance(node, Scalar)
     return node
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import yaml
@@ -15,12 +16,17 @@ from compiler.front.yaml import read_tree
 from compiler.source import Source
 
 MISTAKES = [
-    "a: 'b", 'a: "b', 'a: "\\q"', 'a: "\\xZZ"', "a: @b", "a: `b`", "a: %b", "a: *", "a: *x", "a: ]", "a: 1\n]", "a: [1, 2", "a: {x: 1", "a: [1, 2\nb: 3\n",
-    "a: 1\n b: 2", "a\nb: c", "a: b: c", "a:\n  b: 1\n c: 2", "- a\nb: c", "a: b\nc: - d", "a: ? b", "a: |x\n b", 'a: "x" + y', "a: {x: y: z}",
-    "a: 1\nb: 2\na: 3", "a: {b: 1, b: 2}", "a: !!python/object:os.system x", "a: !x [1]", "a: !x!y 1", "<<: 1\nb: 2", "a: &x [*x]", "a: &x {b: {c: *x}}",
-    "a: {x: conv(6, 5), y: relu}", "a: [conv(6, 5) -> tanh, relu]", 'a: {s: f("p, q"), t: 1}', "a: {x: y[3]}", "a: [x[1: 2]]", "a: {x: f(1, 2)[3]}",
+    "a: 'b", 'a: "b', 'a: "\\q"', 'a: "\\xZZ"', "a: @b", "a: `b`", "a: %b", "a: *", "a: *x", "a: ]", "a: 1\n]", "a: [1, 2", "a: {x: 1",
+    "a: [1, 2\nb: 3\n",
+    "a: 1\n b: 2", "a\nb: c", "a: b: c", "a:\n  b: 1\n c: 2", "- a\nb: c", "a: b\nc: - d", "a: ? b", "a: |x\n b", 'a: "x" + y',
+    "a: {x: y: z}",
+    "a: 1\nb: 2\na: 3", "a: {b: 1, b: 2}", "a: !!python/object:os.system x", "a: !x [1]", "a: !x!y 1", "<<: 1\nb: 2", "a: &x [*x]",
+    "a: &x {b: {c: *x}}",
+    "a: {x: conv(6, 5), y: relu}", "a: [conv(6, 5) -> tanh, relu]", 'a: {s: f("p, q"), t: 1}', "a: {x: y[3]}", "a: [x[1: 2]]",
+    "a: {x: f(1, 2)[3]}",
     "a: x[b: c]", "a:\n  - x[a: b]", "a: conv(x, #3\nb: 1", 'a: text("no #1")',
-    "a:\n\tb: 1", "a: b\n\tc: 1", "\ta: b", "", "# nothing\n", "---\n", "a: 1\n---\nb: 2", "a: 1\n...\nb", "? [a]\n: 1", "? {a: 1}\n: 1", ": x",
+    "a:\n\tb: 1", "a: b\n\tc: 1", "\ta: b", "", "# nothing\n", "---\n", "a: 1\n---\nb: 2", "a: 1\n...\nb", "? [a]\n: 1", "? {a: 1}\n: 1",
+    ": x", "a: {: 1}", "'': 1",
     "- 1", "some words", 'a: "\\0"', 'a: "\\e[31m"', "é: 😀\n漢: [1, x: y: z]",
     "a: 1\na: 2\nb: {c: f(1, 2)}\n<<: 3\nd: !t 1\n",
 ]  # fmt: skip
@@ -93,7 +99,7 @@ def test_honest_specs_pass(text: str) -> None:
 
 LETTERS = "abcdefghijk"
 BOMB = "a: &a [" + ",".join("x" * 10) + "]\n"
-BOMB += "".join(f"{now}: &{now} [{','.join([f'*{before}'] * 10)}]\n" for before, now in zip(LETTERS, LETTERS[1:], strict=False))
+BOMB += "".join(f"{now}: &{now} [{','.join([f'*{before}'] * 10)}]\n" for before, now in pairwise(LETTERS))
 BOMBS = {
     "aliases": BOMB,
     "brackets": "a: " + "[" * 400_000,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any, final
 
 from compiler.front.ast import Expr
@@ -40,7 +41,7 @@ def run(task: Task) -> Any:
             stack.pop()
             value = stop.value
         else:
-            if isinstance(value, Generator):
+            if isinstance(value, GeneratorType):
                 stack.append(value)
                 value = None
     return value

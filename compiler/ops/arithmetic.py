@@ -72,7 +72,7 @@ class Arithmetic(Binary):
         if not self.takes_bool:
             for operand, type in zip(self.operands, operands, strict=True):
                 refuse_bool(self.name, type, operand)
-        return broadcast_types(self.name, *operands, dtype=promoted(*operands))
+        return broadcast_types(*operands, dtype=promoted(*operands))
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
         return infix(arguments[0], self.sign, arguments[1], self.level)
@@ -131,7 +131,7 @@ class Div(Arithmetic):
 
     def infer(self, *operands: TensorType) -> TensorType:
         dtype = promoted(*operands)
-        return broadcast_types(self.name, *operands, dtype=dtype if dtype.is_float else DType.f32)
+        return broadcast_types(*operands, dtype=dtype if dtype.is_float else DType.f32)
 
 
 @register
@@ -187,7 +187,7 @@ class Extremum(Binary):
     bound: ClassVar[str]
 
     def infer(self, *operands: TensorType) -> TensorType:
-        return broadcast_types(self.name, *operands, dtype=promoted(*operands))
+        return broadcast_types(*operands, dtype=promoted(*operands))
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
         x, y = arguments
@@ -236,7 +236,7 @@ class Comparison(Binary):
     sign: ClassVar[str]
 
     def infer(self, *operands: TensorType) -> TensorType:
-        return broadcast_types(self.name, *operands, dtype=DType.bool)
+        return broadcast_types(*operands, dtype=DType.bool)
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
         x, y = arguments
@@ -322,7 +322,7 @@ class Logical(Op):
                     at=operand,
                     help=f"compare it: `{{{operand}}} != 0`",
                 )
-        return broadcast_types(self.name, *operands, operands=self.operands, dtype=DType.bool)
+        return broadcast_types(*operands, operands=self.operands, dtype=DType.bool)
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
         return f"torch.{self.function}({', '.join(arguments)})"

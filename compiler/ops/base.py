@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from functools import reduce
 from typing import Any, ClassVar, TypeVar, final
 
 from compiler.ir.dims import Dim
@@ -73,26 +74,36 @@ def normal_axis(name: str, axis: int, rank: int, attribute: str = "axis") -> int
     return axis % rank
 
 
-def broadcast_types(name: str, *types: TensorType, operands: tuple[str, ...] = ("x", "y"), dtype: DType | None = None) -> TensorType:
+def broadcast_types(*types: TensorType, operands: tuple[str, ...] = ("x", "y"), dtype: DType | None = None) -> TensorType:
     """NumPy broadcasting and dtype promotion; refuses shapes that differ."""
-    result = dtype or types[0].dtype
-    if dtype is None:
-        for item in types[1:]:
-            result = promote(result, item.dtype)
+    result = dtype if dtype is not None else reduce(promote, (item.dtype for item in types))
     try:
         return TensorType(result, broadcast(*(item.shape for item in types)))
     except BroadcastError as error:
-        first, *others = operands
         left = types[0]
         guilty = next((i for i in range(1, len(types)) if _clashes(left, types[i])), 1)
+        first, other = operands[0], operands[guilty]
         verb = "but" if error.decided else "and it is not proved to fit:"
         raise RuleError(
             "NL203" if error.decided else "NL204",
-            f"`{{{first}}}` is {left} {verb} `{{{operands[guilty]}}}` is {types[guilty]}",
+            f"`{{{first}}}` is {left} {verb} `{{{other}}}` is {types[guilty]}",
             at=first,
-            labels={first: str(left), operands[guilty]: str(types[guilty])},
-            help=None if error.decided else f"make `{error.left}` and `{error.right}` equal by declaring sizes such as `2*H`, or give concrete ones",
+            labels={first: str(left), other: str(types[guilty])},
+            help=_cure(left, types[guilty], other) if error.decided else _proof(error),
         ) from None
+
+
+def _proof(error: BroadcastError) -> str:
+    return f"make `{error.left}` and `{error.right}` equal by declaring sizes such as `2*H`, or give concrete ones"
+
+
+def _cure(left: TensorType, right: TensorType, operand: str) -> str | None:
+    """A projection where only the number of channels or features differs."""
+    differ = [axis for axis in range(left.rank) if left.rank == right.rank and left.shape[axis] != right.shape[axis]]
+    if differ != [1] or left.shape[1].constant is None or left.rank > 5:
+        return None
+    projection = f"conv({left.shape[1]}, 1)" if left.rank > 2 else f"linear({left.shape[1]})"
+    return f"project one side: `{{{operand}}} -> {projection}`"
 
 
 def _clashes(a: TensorType, b: TensorType) -> bool:
@@ -144,7 +155,7 @@ class Binary(Op):
     family: ClassVar[str] = "elementwise"
 
     def infer(self, *operands: TensorType) -> TensorType:
-        return broadcast_types(self.name, *operands)
+        return broadcast_types(*operands)
 
 
 def infix(left: Code, operator: str, right: Code, level: int = PRODUCT) -> Code:
@@ -181,6 +192,19 @@ def op_named(name: str) -> type[Op]:
 
 
 __all__ = [
-    "OPS", "Binary", "Lowering", "Unary", "UnknownOp", "broadcast_types", "infix", "keywords", "near_names", "normal_axis", "op_named",
-    "register", "require_float", "require_known", "require_rank",
+    "OPS",
+    "Binary",
+    "Lowering",
+    "Unary",
+    "UnknownOp",
+    "broadcast_types",
+    "infix",
+    "keywords",
+    "near_names",
+    "normal_axis",
+    "op_named",
+    "register",
+    "require_float",
+    "require_known",
+    "require_rank",
 ]

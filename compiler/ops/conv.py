@@ -23,6 +23,7 @@ from compiler.ops.windows import (
     Pads,
     Size,
     Windows,
+    given_keywords,
     pad_spatial,
     require_spatial,
     resolve_padding,
@@ -40,9 +41,9 @@ def convolve(
     x: np.ndarray,
     weight: np.ndarray,
     bias: np.ndarray | None = None,
-    stride: tuple[int, ...] = (1, 1),
-    pads: tuple[tuple[int, int], ...] = ((0, 0), (0, 0)),
-    dilation: tuple[int, ...] = (1, 1),
+    stride: tuple[int, ...] | None = None,
+    pads: tuple[tuple[int, int], ...] = (),
+    dilation: tuple[int, ...] | None = None,
     groups: int = 1,
     mode: str = "zeros",
 ) -> np.ndarray:
@@ -53,7 +54,8 @@ def convolve(
     """
     size = weight.shape[2:]
     rank = len(size)
-    windows = sliding_windows(pad_spatial(x, pads, mode), size, stride, dilation)
+    ones = (1,) * rank
+    windows = sliding_windows(pad_spatial(x, pads, mode), size, stride or ones, dilation or ones)
     batch, out = windows.shape[0], windows.shape[2 : 2 + rank]
     kernel_axes, out_axes = range(2 + rank, 2 + 2 * rank), range(2, 2 + rank)
     filters = weight.reshape(groups, weight.shape[0] // groups, -1)
@@ -69,7 +71,7 @@ def convolve(
             columns = block.transpose(0, 1, *kernel_axes, *out_axes).reshape(batch, groups, filters.shape[2], -1)
             blocks.append((filters @ columns).reshape(batch, weight.shape[0], *block.shape[2 : 2 + rank]))
         result = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=2)
-    return np.ascontiguousarray(result) if bias is None else result + bias.reshape(-1, *(1,) * rank)
+    return np.ascontiguousarray(result) if bias is None else result + bias.reshape(-1, *ones)
 
 
 @emitted
@@ -77,27 +79,29 @@ def convolve_transposed(
     x: np.ndarray,
     weight: np.ndarray,
     bias: np.ndarray | None = None,
-    stride: tuple[int, ...] = (1, 1),
-    pad: tuple[int, ...] = (0, 0),
-    output_pad: tuple[int, ...] = (0, 0),
-    dilation: tuple[int, ...] = (1, 1),
+    stride: tuple[int, ...] | None = None,
+    pad: tuple[int, ...] | None = None,
+    output_pad: tuple[int, ...] | None = None,
+    dilation: tuple[int, ...] | None = None,
     groups: int = 1,
 ) -> np.ndarray:
     """The transpose of cross-correlation: each pixel of `x` [N, C, *spatial] adds its multiple of `weight` [C, O/groups, *kernel]."""
     batch, channels, *spatial = x.shape
     size = weight.shape[2:]
+    zeros, ones = (0,) * len(size), (1,) * len(size)
+    stride, dilation = stride or ones, dilation or ones
     filters = weight.reshape(groups, channels // groups, -1).swapaxes(1, 2)
     products = filters @ np.moveaxis(x, 0, 1).reshape(groups, channels // groups, -1)
     patches = products.reshape(groups * weight.shape[1], *size, batch, *spatial)
     spans = [(n - 1) * s + 1 for n, s in zip(spatial, stride, strict=True)]
-    full = [n + d * (k - 1) + p for n, d, k, p in zip(spans, dilation, size, output_pad, strict=True)]
+    full = [n + d * (k - 1) + p for n, d, k, p in zip(spans, dilation, size, output_pad or zeros, strict=True)]
     result = np.zeros((patches.shape[0], batch, *full), x.dtype)
     for offset in np.ndindex(*size):
         places = [slice(i * d, i * d + n, s) for i, d, n, s in zip(offset, dilation, spans, stride, strict=True)]
         result[(slice(None), slice(None), *places)] += patches[(slice(None), *offset)]
-    inner = tuple(slice(p, n - p) for n, p in zip(full, pad, strict=True))
+    inner = tuple(slice(p, n - p) for n, p in zip(full, pad or zeros, strict=True))
     result = np.moveaxis(result, 1, 0)[(slice(None), slice(None), *inner)]
-    return np.ascontiguousarray(result) if bias is None else result + bias.reshape(-1, *(1,) * len(size))
+    return np.ascontiguousarray(result) if bias is None else result + bias.reshape(-1, *ones)
 
 
 def _check_groups(op: Conv | ConvTranspose, x: TensorType) -> int:
@@ -190,9 +194,15 @@ class Conv(Op):
 
     def numpy(self, at: Lowering, *arguments: Code) -> str:
         windows = self._windows(at.operand_types[0])
-        extra = f", groups={self.groups}" * (self.groups > 1) + f", mode={self.mode!r}" * (self.mode != "zeros")
-        given = f"stride={windows.stride}, pads={windows.pads}, dilation={windows.dilation}{extra}"
-        return f"{at.use(convolve)}({', '.join(arguments)}, {given})"
+        padded = any(map(any, windows.pads))
+        given = {
+            "stride": windows.stride if any(s > 1 for s in windows.stride) else None,
+            "pads": windows.pads if padded else None,
+            "dilation": windows.dilation if any(d > 1 for d in windows.dilation) else None,
+            "groups": self.groups if self.groups > 1 else None,
+            "mode": self.mode if padded and self.mode != "zeros" else None,
+        }
+        return f"{at.use(convolve)}({', '.join((*arguments, *given_keywords(given)))})"
 
     def cost(self, operands: tuple[TensorType, ...], results: tuple[TensorType, ...]) -> Dim:
         return results[0].elements * (self.parameters(*operands)[0].type.elements // self.filters)
@@ -281,9 +291,14 @@ class ConvTranspose(Op):
 
     def numpy(self, at: Lowering, *arguments: Code) -> str:
         _, stride, pad, output_pad, dilation = self._sizes(at.operand_types[0])
-        groups = f", groups={self.groups}" * (self.groups > 1)
-        given = f"stride={stride}, pad={pad}, output_pad={output_pad}, dilation={dilation}{groups}"
-        return f"{at.use(convolve_transposed)}({', '.join(arguments)}, {given})"
+        given = {
+            "stride": stride if any(s > 1 for s in stride) else None,
+            "pad": pad if any(pad) else None,
+            "output_pad": output_pad if any(output_pad) else None,
+            "dilation": dilation if any(d > 1 for d in dilation) else None,
+            "groups": self.groups if self.groups > 1 else None,
+        }
+        return f"{at.use(convolve_transposed)}({', '.join((*arguments, *given_keywords(given)))})"
 
     def cost(self, operands: tuple[TensorType, ...], results: tuple[TensorType, ...]) -> Dim:
         (x,) = operands

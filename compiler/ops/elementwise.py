@@ -76,7 +76,7 @@ class Where(Op):
                 at="condition",
                 help="compare it: `{condition} != 0`",
             )
-        return broadcast_types(self.name, *operands, operands=self.operands, dtype=promoted(x, y))
+        return broadcast_types(*operands, operands=self.operands, dtype=promoted(x, y))
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
         text = f"torch.where({', '.join(arguments)})"

@@ -261,7 +261,7 @@ class CosineSimilarity(Op):
     def infer(self, *operands: TensorType) -> TensorType:
         for operand, type in zip(self.operands, operands, strict=True):
             require_float(self.name, type, operand)
-        both = broadcast_types(self.name, *operands)
+        both = broadcast_types(*operands)
         place = normal_axis(self.name, self.axis, both.rank)
         for operand, type in zip(self.operands, operands, strict=True):
             if type.rank != both.rank or type.shape[place] != both.shape[place]:

@@ -14,7 +14,7 @@ from compiler.ir.dims import Dim, at_least
 from compiler.ir.op import Code, Lowering, Op, RuleError, Sample, SampleTensor, emitted
 from compiler.ir.types import TensorType
 from compiler.ops.base import keywords, register, require_float
-from compiler.ops.windows import Pads, Size, Windows, extents, require_spatial, spatial_sizes
+from compiler.ops.windows import Pads, Size, Windows, extents, given_keywords, require_spatial, spatial_sizes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,13 +25,17 @@ def pool_windows(
     x: np.ndarray,
     combine: np.ufunc,
     size: tuple[int, ...],
-    stride: tuple[int, ...],
-    pad: tuple[int, ...],
-    dilation: tuple[int, ...],
+    stride: tuple[int, ...] | None = None,
+    pad: tuple[int, ...] | None = None,
+    dilation: tuple[int, ...] | None = None,
     ceil: bool = False,
 ) -> np.ndarray:
-    """`np.add` or `np.maximum` over windows of `x` [N, C, *spatial]; padding holds 0 or -inf; with `ceil` no window starts in it behind."""
-    for axis, (k, s, p, d) in enumerate(zip(size, stride, pad, dilation, strict=True), 2):
+    """`np.add` or `np.maximum` over windows of `x` [N, C, *spatial], side by side unless `stride` says otherwise.
+
+    Padding holds 0 or -inf. With `ceil` there may be one more window behind, if it starts before the padding there.
+    """
+    pad, dilation = pad or (0,) * len(size), dilation or (1,) * len(size)
+    for axis, (k, s, p, d) in enumerate(zip(size, stride or size, pad, dilation, strict=True), 2):
         extent = d * (k - 1) + 1
         offset = min(2 * p - extent + s - 1, p - 1) if ceil else 2 * p - extent
         count = (x.shape[axis] + offset) // s + 1
@@ -50,13 +54,18 @@ def pool_windows(
 
 @emitted
 def pool_average(
-    x: np.ndarray, size: tuple[int, ...], stride: tuple[int, ...], pad: tuple[int, ...], ceil: bool = False, count_pad: bool = True
+    x: np.ndarray,
+    size: tuple[int, ...],
+    stride: tuple[int, ...] | None = None,
+    pad: tuple[int, ...] | None = None,
+    ceil: bool = False,
+    count_pad: bool = True,
 ) -> np.ndarray:
     """The mean over windows of `x` [N, C, *spatial]; padding counts as zeros with `count_pad`, what lies beyond it never counts."""
-    total = pool_windows(x, np.add, size, stride, pad, (1,) * len(size), ceil)
-    if not ceil and (count_pad or not any(pad)):
+    total = pool_windows(x, np.add, size, stride, pad, None, ceil)
+    if not ceil and (count_pad or pad is None):
         return total / math.prod(size)
-    for axis, (k, s, p) in enumerate(zip(size, stride, pad, strict=True), 2):
+    for axis, (k, s, p) in enumerate(zip(size, stride or size, pad or (0,) * len(size), strict=True), 2):
         starts = np.arange(total.shape[axis]) * s - p
         ends = np.minimum(starts + k, x.shape[axis] + (p if count_pad else 0))
         counts = ends - (starts if count_pad else np.maximum(starts, 0))
@@ -116,6 +125,17 @@ class WindowPool(Op):
     def _keywords(self) -> str:
         return keywords(self, self.torch_keywords)
 
+    def given(self, at: Lowering) -> str:
+        """The kernel and what differs from the defaults of `pool_windows`, as text."""
+        windows = self.windows(at.operand_types[0])
+        given = {
+            "stride": windows.stride if windows.stride != windows.kernel else None,
+            "pad": windows.before if any(windows.before) else None,
+            "dilation": windows.dilation if any(d > 1 for d in windows.dilation) else None,
+            "ceil": True if windows.ceil else None,
+        }
+        return ", ".join((repr(windows.kernel), *given_keywords(given)))
+
     def torch_module(self, *operands: TensorType) -> str | None:
         return f"nn.{self.torch_class}{operands[0].rank - 2}d({self.kernel!r}{self._keywords()})"
 
@@ -143,9 +163,7 @@ class MaxPool(WindowPool):
         return f"F.max_pool{at.operand_types[0].rank - 2}d({arguments[0]}, {self.kernel!r}{self._keywords()})"
 
     def numpy(self, at: Lowering, *arguments: Code) -> str:
-        windows = self.windows(at.operand_types[0])
-        given = f"{windows.kernel}, stride={windows.stride}, pad={windows.before}, dilation={windows.dilation}" + ", ceil=True" * self.ceil
-        return f"{at.use(pool_windows)}({arguments[0]}, np.maximum, {given})"
+        return f"{at.use(pool_windows)}({arguments[0]}, np.maximum, {self.given(at)})"
 
     @classmethod
     def samples(cls) -> Iterator[Sample]:
@@ -193,9 +211,7 @@ class AvgPool(WindowPool):
         return f"F.avg_pool{at.operand_types[0].rank - 2}d({arguments[0]}, {self.kernel!r}{self._keywords()})"
 
     def numpy(self, at: Lowering, *arguments: Code) -> str:
-        windows = self.windows(at.operand_types[0])
-        extra = ", ceil=True" * self.ceil + ", count_pad=False" * (not self.count_pad)
-        return f"{at.use(pool_average)}({arguments[0]}, {windows.kernel}, stride={windows.stride}, pad={windows.before}{extra})"
+        return f"{at.use(pool_average)}({arguments[0]}, {self.given(at)}{', count_pad=False' * (not self.count_pad)})"
 
     @classmethod
     def samples(cls) -> Iterator[Sample]:
@@ -230,9 +246,7 @@ class L2Pool(WindowPool):
         return f"F.lp_pool{at.operand_types[0].rank - 2}d({arguments[0]}, 2, {self.kernel!r}{self._keywords()})"
 
     def numpy(self, at: Lowering, *arguments: Code) -> str:
-        windows = self.windows(at.operand_types[0])
-        given = f"{windows.kernel}, stride={windows.stride}, pad={windows.before}, dilation={windows.dilation}"
-        return f"np.sqrt({at.use(pool_windows)}(np.square({arguments[0]}), np.add, {given}))"
+        return f"np.sqrt({at.use(pool_windows)}(np.square({arguments[0]}), np.add, {self.given(at)}))"
 
     @classmethod
     def samples(cls) -> Iterator[Sample]:

@@ -50,6 +50,11 @@ def shown(values: tuple[int, ...]) -> str:
     return repr(values[0] if len(set(values)) == 1 else values)
 
 
+def given_keywords(given: dict[str, object]) -> list[str]:
+    """`stride=(2, 2)` for each value that is not None."""
+    return [f"{name}={value!r}" for name, value in given.items() if value is not None]
+
+
 def extents(kernel: tuple[int, ...], dilation: tuple[int, ...]) -> tuple[int, ...]:
     """What a dilated kernel spans along each dimension."""
     return tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))

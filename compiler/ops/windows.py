@@ -5,6 +5,7 @@ N = batch, C = channels. An extent is what a dilated kernel spans: dilation (ker
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, final
 
@@ -50,7 +51,7 @@ def shown(values: tuple[int, ...]) -> str:
     return repr(values[0] if len(set(values)) == 1 else values)
 
 
-def given_keywords(given: dict[str, object]) -> list[str]:
+def given_keywords(given: Mapping[str, object]) -> list[str]:
     """`stride=(2, 2)` for each value that is not None."""
     return [f"{name}={value!r}" for name, value in given.items() if value is not None]
 

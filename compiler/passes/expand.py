@@ -39,7 +39,7 @@ class FormulaError(Exception):
 
 
 @final
-class _Probe(Lowering):
+class Probe(Lowering):
     """Stands in for a back end while an op is asked whether it has a form."""
 
     def __init__(self, node: Node) -> None:
@@ -55,31 +55,37 @@ class _Probe(Lowering):
 
 def lacks_numpy(node: Node) -> bool:
     """Whether an op has a formula and no NumPy form of its own."""
-    return node.op.formula is not None and not _has_form(node, node.op.numpy)
+    return node.op.formula is not None and not has_form(node, node.op.numpy)
 
 
 def lacks_torch(node: Node) -> bool:
     """Whether an op has a formula and neither a torch module nor a torch function."""
     if node.op.formula is None or node.op.torch_module(*node.operand_types) is not None:
         return False
-    return not _has_form(node, node.op.torch)
+    return not has_form(node, node.op.torch)
 
 
-def _has_form(node: Node, lower: Callable[..., str]) -> bool:
+def has_form(node: Node, lower: Callable[..., str]) -> bool:
+    """Whether an op's method `torch` or `numpy` prints it."""
     texts = [Code(f"value_{index}") for index in range(len(node.operands) + len(node.parameters))]
     try:
-        lower(_Probe(node), *texts)
+        lower(Probe(node), *texts)
     except NotImplementedError:
         return False
     return True
 
 
 def expand(graph: Graph, wanted: Wanted = lacks_numpy) -> Graph:
-    """`graph`, and every graph it calls, with formulas in place of the ops that are `wanted` expanded; unchanged graphs are returned as they are."""
+    """`graph`, and every graph it calls, with formulas in place of the ops that are `wanted`."""
+    return expand_all([graph], wanted)[0]
+
+
+def expand_all(graphs: list[Graph], wanted: Wanted = lacks_numpy) -> list[Graph]:
+    """The graphs expanded; what they share stays shared, and a graph without a wanted op is returned as it is."""
     memo: dict[int, Graph] = {}
-    for current in calling_order(graph):
+    for current in calling_order(*graphs):
         memo[id(current)] = _expand_one(current, wanted, memo)
-    return memo[id(graph)]
+    return [memo[id(graph)] for graph in graphs]
 
 
 def calling_order(*graphs: Graph) -> list[Graph]:

@@ -1,0 +1,205 @@
+"""Prints the body of a graph as Python statements; what both back ends share.
+
+A graph is cut into units, each one expression: a node, or a chain of nodes that one call does. Results that are used once
+and stay inside their entry are nested into the user's expression while the line stays short; every other result is a
+variable called after its entry.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+from compiler.backends.names import Names
+from compiler.backends.pieces import Line, Pieces, SizeNote
+from compiler.backends.sizes import Sizes
+from compiler.ir.dims import Dim
+from compiler.ir.graph import Graph, Node, Value
+from compiler.ir.op import Code, Lowering
+from compiler.ir.types import DType, TensorType
+
+LONGEST: Final = 100
+DEEPEST: Final = 4
+
+Render = Callable[[tuple[Code, ...]], str]
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Unit:
+    """One expression: from operands to results, printed by `render`."""
+
+    operands: tuple[Value, ...]
+    results: tuple[Value, ...]
+    entry: str
+    render: Render
+    random: bool = False
+
+    @property
+    def is_scalar(self) -> bool:
+        """Whether it is a constant, which is written out wherever it is used."""
+        return not self.operands and not self.random and len(self.results) == 1 and self.results[0].type.rank == 0
+
+
+@final
+class PrintedLowering(Lowering):
+    """What an op may ask while it is printed."""
+
+    def __init__(self, node: Node, sizes: Sizes, used: dict[str, Callable[..., Any]]) -> None:
+        self.operand_types: tuple[TensorType, ...] = node.operand_types
+        self.result_types: tuple[TensorType, ...] = node.result_types
+        self._sizes = sizes
+        self._used = used
+
+    def dim(self, dim: Dim) -> str:
+        return self._sizes.text(dim)
+
+    def use(self, function: Callable[..., Any]) -> str:
+        self._used[function.__name__] = function
+        return function.__name__
+
+
+def shape_note(type: TensorType, sizes: Sizes) -> Pieces:
+    """`# [N, 64, H, W]`, in pieces; nothing for a scalar."""
+    if not type.shape:
+        return ()
+    prefix = "" if type.dtype is DType.f32 else str(type.dtype)
+    pieces: list[str | SizeNote] = [f"# {prefix}["]
+    for index, dim in enumerate(type.shape):
+        pieces += [", "] * (index > 0)
+        pieces.append(SizeNote(sizes.note(dim)))
+    return (*pieces, "]")
+
+
+@final
+class BodyPrinter:
+    """Prints units in order; `finish` prints what is returned and gives the statements, without the function's head."""
+
+    def __init__(self, graph: Graph, units: list[Unit], names: Names, inputs: dict[Value, str], sizes: Sizes, depth: int) -> None:
+        self._graph = graph
+        self._names = names
+        self._sizes = sizes
+        self._depth = depth
+        self._units = units
+        self._codes: dict[Value, Code] = {value: Code(name) for value, name in inputs.items()}
+        self._nested: dict[Value, int] = {}
+        self._lines: list[Line] = []
+        self._uses: dict[Value, list[Unit]] = {}
+        self._entry_of: dict[Value, str] = {}
+        outputs = set(graph.outputs.values())
+        for unit in units:
+            for value in unit.operands:
+                self._uses.setdefault(value, []).append(unit)
+        self._outputs = outputs
+        self._alone = next(iter(outputs)) if list(graph.outputs) == [""] else None
+        made = {value for unit in units for value in unit.results}
+        for entry, value in graph.entries.items():
+            if value in made:
+                self._entry_of.setdefault(value, entry)
+        self._targets = {value: self._claim_entry(value, entry) for value, entry in self._entry_of.items()}
+        self._find_spines()
+
+    def _claim_entry(self, value: Value, entry: str) -> str:
+        if value is self._alone and not self._uses.get(value):
+            return ""
+        return self._names.claim(entry)
+
+    def _find_spines(self) -> None:
+        """Steps on the way to an entry's value carry its name, should they need one."""
+        makers = {value: unit for unit in self._units for value in unit.results}
+        for value, entry in self._entry_of.items():
+            name = self._targets[value] or self._names.claim(entry)
+            unit = makers[value]
+            while unit.operands:
+                step = unit.operands[0]
+                before = makers.get(step)
+                if before is None or before.entry != entry or step in self._targets or step in self._outputs:
+                    break
+                if len(self._uses[step]) != 1 or len(before.results) != 1:
+                    break
+                self._targets[step] = name
+                unit = before
+
+    def print(self) -> None:
+        for unit in self._units:
+            text = self._expression(unit)
+            if len(unit.results) != 1:
+                targets = [self._target(value) for value in unit.results]
+                self._emit(", ".join(targets), text, None)
+                for value, name in zip(unit.results, targets, strict=True):
+                    self._bind(value, name)
+                continue
+            (value,) = unit.results
+            self._codes[value] = text
+            self._nested[value] = self._nesting(unit, text)
+            if not self._may_nest(unit, value):
+                self._materialise(value)
+
+    def _may_nest(self, unit: Unit, value: Value) -> bool:
+        if unit.is_scalar:
+            return True
+        uses = self._uses.get(value, [])
+        if value in self._outputs:
+            return value is self._alone and not uses
+        if len(uses) != 1 or value in self._entry_of:
+            return False
+        return uses[0].entry == unit.entry or not unit.entry
+
+    def _nesting(self, unit: Unit, text: Code) -> int:
+        inner = max((self._nested.get(value, 0) for value in unit.operands), default=0)
+        return inner + (text.level == Code(text).level and "(" in text)
+
+    def _expression(self, unit: Unit) -> Code:
+        """The unit's text; operands that are nested become variables where it gets too long, too deep, or repeats them."""
+        for value in unit.operands:
+            if self._is_open(value) and self._repeats(unit, value):
+                self._materialise(value)
+        while True:
+            made = unit.render(tuple(self._codes[value] for value in unit.operands))
+            text = made if isinstance(made, Code) else Code(made)
+            open_values = [value for value in unit.operands if self._is_open(value)]
+            length = 4 * self._depth + max((len(self._targets.get(value, "")) for value in unit.results), default=0) + 3 + len(text)
+            if not open_values or (length <= LONGEST and max(self._nested[value] for value in open_values) < DEEPEST):
+                return text
+            self._materialise(max(open_values, key=lambda value: (self._nested[value] >= DEEPEST, len(self._codes[value]))))
+
+    def _is_open(self, value: Value) -> bool:
+        """Whether a value is an expression still, and more than a number."""
+        return self._nested.get(value, 0) > 0 or (value in self._nested and not re.fullmatch(r"-?[\w.]+", self._codes[value]))
+
+    def _repeats(self, unit: Unit, value: Value) -> bool:
+        """Whether the unit's text holds the operand more than once, so that nesting would compute it again."""
+        probe = "operand_probe"
+        text = unit.render(tuple(Code(probe) if item is value else self._codes[item] for item in unit.operands))
+        return len(re.findall(rf"\b{probe}\b", text)) != 1
+
+    def _target(self, value: Value) -> str:
+        return self._targets.get(value) or self._names.claim(value.name)
+
+    def _materialise(self, value: Value) -> None:
+        name = self._target(value)
+        self._emit(name, self._codes[value], value.type)
+        self._bind(value, name)
+
+    def _bind(self, value: Value, name: str) -> None:
+        self._codes[value] = Code(name)
+        self._nested.pop(value, None)
+        self._sizes.remember(value, name)
+
+    def _emit(self, target: str, text: str, type: TensorType | None) -> None:
+        comment = shape_note(type, self._sizes) if type is not None else ()
+        self._lines.append(Line(self._depth, (f"{target} = {text}",), comment))
+
+    def finish(self, result: Callable[[dict[str, str]], str]) -> list[Line]:
+        """The statements, with sizes at their head and `return` at their end; `result` prints several outputs."""
+        outputs = self._graph.outputs
+        if self._alone is not None:
+            code = self._codes[self._alone]
+            nested = self._alone in self._nested
+            last = Line(self._depth, (f"return {code}",), shape_note(self._alone.type, self._sizes) if nested else ())
+        else:
+            last = Line(self._depth, (f"return {result({name: self._codes[value] for name, value in outputs.items()})}",))
+        head = [Line(self._depth, (f"{name} = {text}",)) for name, text in self._sizes.used.items()]
+        return [*head, *self._lines, last]

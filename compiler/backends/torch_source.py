@@ -1,0 +1,209 @@
+"""Prints graphs as one module file of PyTorch: a class for each network, one for blocks that are alike, a function for each step.
+
+A class owns what the spec says it owns. A network that calls another takes it as a keyword argument of `forward`, so its state
+dict holds its own parameters alone: `autoencoder(image, decoder=decoder)`. Every set of entries that another graph reads has its
+method, `read_conv4_2`, which computes only what it needs.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, final
+
+from compiler.backends.constructors import constructor
+from compiler.backends.copying import copy_functions, emitted_names
+from compiler.backends.names import Names, class_name, docstring
+from compiler.backends.pieces import Landmarks, Line, Pieces, Shared, lines_key
+from compiler.backends.torch_functions import TorchFile, Use, print_function, read_method
+from compiler.backends.torch_modules import Modules, construction, find_modules
+from compiler.front.values import BlockFunction, OpFunction
+from compiler.ir.graph import Call, Graph, Node
+from compiler.passes.expand import calling_order, expand_all, has_form, lacks_torch
+
+IMPORTS: Final = (
+    ("import math", r"\bmath\."),
+    ("from collections import OrderedDict", r"\bOrderedDict\("),
+    ("from typing import NamedTuple", r"\(NamedTuple\)"),
+    ("import torch", r"\btorch\."),
+    ("import torch.nn.functional as F", r"\bF\."),
+    ("from torch import nn", r"\bnn\."),
+)
+
+
+@final
+@dataclass(slots=True)
+class Variant:
+    """The class text of one graph, before texts that are alike are joined."""
+
+    graph: Graph
+    setup: list[Line]
+    methods: list[Line]
+    children: tuple[str, ...]
+
+    @property
+    def lines(self) -> list[Line]:
+        return [*self.setup, *self.methods]
+
+    @property
+    def key(self) -> object:
+        return len(self.setup), lines_key(self.lines)
+
+
+def torch_source(graphs: list[Graph], title: str = "") -> str:
+    """The text of a module file with a class for each network and a function for each step among `graphs`, and what they call."""
+    given = expand_all(graphs, lacks_torch)
+    order = calling_order(*given)
+    file = TorchFile(Names(emitted_names("torch", "F")))
+    file.note_reads(order)
+    networks = {graph: file.claim(class_name(graph.name)) for graph in order if graph.kind == "network"}
+    levels: dict[Graph, int] = {}
+    groups: dict[tuple[int, str, str], list[Graph]] = {}
+    for graph in order:
+        levels[graph] = 1 + max((levels[node.op.graph] for node in graph.nodes if isinstance(node.op, Call)), default=0)
+        groups.setdefault((levels[graph], graph.kind, graph.name), []).append(graph)
+    for (_, kind, _), members in sorted(groups.items(), key=lambda item: item[0][0]):
+        if kind == "block":
+            _print_blocks(file, members)
+    for graph in order:
+        if graph.kind == "network":
+            variant = _variant(file, graph)
+            file.sections.append(_class_text(networks[graph], [variant], Shared([variant.lines], [Landmarks()])))
+        elif graph.kind == "step":
+            name = file.claim(graph.name)
+            lines = print_function(file, graph, Modules(), name, depth=0, method=False)
+            file.sections.append("\n".join(Shared([lines], [Landmarks()]).lines()))
+    return _file_text(file, title)
+
+
+def _file_text(file: TorchFile, title: str) -> str:
+    emitted = copy_functions(file.emitted.values())
+    body = "\n\n\n".join([*([emitted] if emitted else []), *file.sections])
+    wanted = [line for line, pattern in IMPORTS if re.search(pattern, body)]
+    standard = [line for line in wanted if "torch" not in line]
+    foreign = [line for line in wanted if "torch" in line]
+    imports = "\n\n".join("\n".join(block) for block in (standard, foreign) if block)
+    head = "\n".join([*docstring(title, 0), "", ""]) if title else ""
+    return f"{head}{imports}\n\n\n{body}\n"
+
+
+def is_function(node: Node) -> bool:
+    """Whether a node is printed without a module of its own."""
+    if isinstance(node.op, Call):
+        return node.op.graph.kind != "block" or is_stateless(node.op.graph)
+    return not node.parameters and has_form(node, node.op.torch)
+
+
+def is_stateless(graph: Graph) -> bool:
+    """Whether a block needs no class: it owns nothing, and nothing in it tells training from evaluation."""
+    return graph.kind == "block" and all(is_function(node) for node in graph.nodes)
+
+
+def _constructor(file: TorchFile, node: Node) -> Pieces | None:
+    if not isinstance(node.op, Call):
+        text = node.op.torch_module(*node.operand_types)
+        return None if text is None else constructor(text)
+    use = file.uses.get(node.op.graph)
+    if use is None or use.function:
+        return None
+    return (f"{use.name}(", *use.arguments, ")")
+
+
+def _variant(file: TorchFile, graph: Graph) -> Variant:
+    modules = find_modules(graph, lambda node: _constructor(file, node), is_function)
+    setup = []
+    for name, child in modules.root.children.items():
+        made = construction(child)
+        setup.append(Line(2, (f"self.{name} = ", *made) if name.isidentifier() else (f'self.add_module("{name}", ', *made, ")")))
+    methods = print_function(file, graph, modules, "forward")
+    for reads in file.reads_of(graph):
+        methods += [Line(0, ()), *print_function(file, graph, modules, read_method(reads), reads=reads)]
+    return Variant(graph, setup, methods, tuple(modules.root.children))
+
+
+def _print_blocks(file: TorchFile, graphs: list[Graph]) -> None:
+    """Classes, or functions, for the uses of one block."""
+    stateless = [graph for graph in graphs if is_stateless(graph)]
+    for graph in stateless:
+        _print_block_function(file, graph)
+    variants: dict[object, list[Variant]] = {}
+    for graph in graphs:
+        if graph not in stateless:
+            variant = _variant(file, graph)
+            variants.setdefault(variant.key, []).append(variant)
+    families = sorted(variants.values(), key=lambda family: len(family[0].setup))
+    names: dict[str, int] = {}
+    for family in families:
+        base = _family_name(family[0], families[0][0])
+        names[base] = names.get(base, 0) + 1
+        name = file.claim(base if names[base] == 1 else f"{base}{names[base]}")
+        shared = Shared([item.lines for item in family], [_landmarks(item.graph) for item in family])
+        for index, item in enumerate(family):
+            file.uses[item.graph] = Use(name, False, tuple(shared.arguments(index)))
+        file.sections.append(_class_text(name, family, shared))
+
+
+def _print_block_function(file: TorchFile, graph: Graph) -> None:
+    def printed(name: str) -> list[Line]:
+        lines = print_function(file, graph, Modules(), name, depth=0, method=False)
+        for reads in file.reads_of(graph):
+            method = f"{name}_{read_method(reads)}"
+            lines += [Line(0, ()), Line(0, ()), *print_function(file, graph, Modules(), method, reads=reads, depth=0, method=False)]
+        return lines
+
+    made = printed("block")
+    key = (graph.name, lines_key(made))
+    known = next((use for other, use in file.uses.items() if use.function and use.arguments == (str(hash(key)),)), None)
+    if known is not None:
+        file.uses[graph] = known
+        return
+    name = file.claim(graph.name)
+    file.uses[graph] = Use(name, True, (str(hash(key)),))
+    text = Shared([printed(name)], [Landmarks()]).lines()
+    if graph.doc:
+        text[1:1] = docstring(graph.doc, 1)
+    file.sections.append("\n".join(text))
+
+
+def _family_name(variant: Variant, first: Variant) -> str:
+    """The block's name, with what tells this family from the simplest one."""
+    base = class_name(variant.graph.name)
+    words = [word for word in _function_words(variant.graph) if word not in _function_words(first.graph)]
+    if words:
+        return base + "".join(map(class_name, words))
+    extra = [child for child in variant.children if child not in first.children and child.isidentifier()]
+    return f"{base}With{'And'.join(map(class_name, extra))}" if 0 < len(extra) <= 2 else base
+
+
+def _function_words(graph: Graph) -> list[str]:
+    """Names of the ops and blocks that a block was given."""
+    words = []
+    for value in graph.constants.values():
+        if isinstance(value, OpFunction):
+            words.append(value.op.name)
+        elif isinstance(value, BlockFunction):
+            words.append(value.definition.name)
+    return words
+
+
+def _landmarks(graph: Graph) -> Landmarks:
+    def width(value: object) -> str:
+        shape = value.shape  # type: ignore[attr-defined]
+        return str(shape[1] if len(shape) > 2 else shape[-1]) if shape else ""
+
+    output = next(iter(graph.outputs.values()))
+    inward = width(graph.inputs[0].type) if graph.inputs else ""
+    return Landmarks(inward, width(output.type), tuple((name, repr(value)) for name, value in graph.constants.items()))
+
+
+def _class_text(name: str, family: list[Variant], shared: Shared) -> str:
+    graph, setup = family[0].graph, family[0].setup
+    lines = [f"class {name}(nn.Module):"]
+    if graph.doc:
+        lines += [*docstring(graph.doc, 1), ""]
+    if setup:
+        signature = ", ".join(["self", *(item.signature for item in shared.parameters)])
+        head = Shared([[Line(1, (f"def __init__({signature}) -> None:",)), Line(2, ("super().__init__()",))]], [Landmarks()])
+        lines += [*head.lines(), *shared.lines(0, len(setup)), ""]
+    lines += shared.lines(len(setup))
+    return "\n".join(lines)

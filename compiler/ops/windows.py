@@ -99,12 +99,14 @@ class Windows:
         if at_least(size + offset, 0) is False:
             dilated = f" (dilated to {extent})" if self.dilation[i] > 1 else ""
             padded = f" ({size + before + after} with its padding)" if before + after else ""
+            room = (size + before + after).constant
+            most = f"a kernel of at most {(room - 1) // self.dilation[i] + 1}" if room else "a smaller kernel"
             raise RuleError(
                 "NL206",
                 f"the kernel of `{self.name}` spans {self.kernel[i]}{dilated} but axis {2 + i} of `{{x}}` is only {size}{padded}",
                 at="x",
                 labels={"x": str(x)},
-                help="use a smaller kernel, more padding, or fewer layers that shrink before it",
+                help=f"use {most}, more padding, or fewer layers that shrink before it",
             )
         return (size + offset) // stride + 1
 

@@ -182,5 +182,11 @@ def test_refusals(op: Op, shape: tuple[int | str, ...], code: str, at: str, mess
     assert message in error.message
 
 
+def test_a_kernel_too_large_is_told_what_fits() -> None:
+    error = refuse(Conv(8, 3, pad=1, dilation=3), of(F32, 1, 3, 9, 4))
+    assert error.help == "use a kernel of at most 2, more padding, or fewer layers that shrink before it"
+    assert infer(Conv(8, 2, pad=1, dilation=3), 1, 3, 9, 4).shape[3] == 3
+
+
 def test_integers_are_refused() -> None:
     assert refuse(Conv(8, 3), of(DType.i64, 1, 3, 9, 9)).code == "NL210"

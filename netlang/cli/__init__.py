@@ -15,7 +15,7 @@ import click
 
 import netlang
 from compiler.diagnostics import SpecError
-from netlang.cli import inspect
+from netlang.cli import inspect, make
 from netlang.cli.exits import Exit, exit_of, report_fault
 from netlang.cli.streams import show_diagnostics
 
@@ -32,7 +32,7 @@ def cli() -> None:
     """
 
 
-for command in (inspect.check, inspect.show, inspect.explain, inspect.ops, inspect.specs, inspect.schema):
+for command in (inspect.check, inspect.show, inspect.explain, inspect.ops, inspect.specs, inspect.schema, make.new):
     cli.add_command(command)
 
 

@@ -15,9 +15,8 @@ from compiler.ir.dims import Dim
 from compiler.ir.graph import Call, Graph, Node, Value, called_networks, owned_parameters
 from compiler.ir.measure import activation_bytes, multiply_adds, node_activation_bytes, node_multiply_adds, node_parameters, parameter_count
 from compiler.ir.op import Op
-from compiler.ir.signature import format_constant
 from netlang.report.amounts import exact
-from netlang.report.calls import describe_record
+from netlang.report.calls import describe_record, describe_value
 
 Sizes = Mapping[str, int]
 Bindings = Mapping[str, Dim | int]
@@ -149,7 +148,7 @@ def describe_op(op: Op) -> str:
     """A call as a spec would write it; a block with what it was specialised to."""
     if not isinstance(op, Call):
         return describe_record(op)
-    constants = ", ".join(f"{name}={format_constant(value)}" for name, value in op.graph.constants.items() if not callable(value))
+    constants = ", ".join(f"{name}={describe_value(value)}" for name, value in op.graph.constants.items())
     return f"{op.graph.name}({constants})" if constants else op.graph.name
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
@@ -10,6 +11,9 @@ from compiler.front.checked import Checked
 from compiler.front.readers import ReaderError
 from compiler.ir.training import Program, Step
 from netlang.report.calls import describe_record
+
+BLOCK_MARK = re.compile(r"\A[|>][-+0-9]*(?=\s)")
+"""What stands before the lines of a block scalar in YAML."""
 
 
 @final
@@ -77,5 +81,5 @@ def _summarize_step(step: Step) -> StepSummary:
     standard = {"repeat": 1, "every": 1, "after": 0}
     names = ("clip_norm", "clip_value", "clamp", "repeat", "every", "after", "until")
     options = {name: value for name in names if (value := getattr(step, name)) is not None and value != standard.get(name)}
-    objective = " ".join(step.span.text.split())
-    return StepSummary(step.name, step.update, step.sense, objective, describe_record(step.optimizer, named=True), options)
+    objective = " ".join(BLOCK_MARK.sub("", step.span.text).split())
+    return StepSummary(step.name, step.update, step.sense, objective, describe_record(step.optimizer, named=True, always=("lr",)), options)

@@ -13,10 +13,7 @@ IMPORTED: Final = frozenset({"torch", "nn", "F", "np", "math", "OrderedDict", "N
 TAKEN: Final = frozenset(keyword.kwlist) | frozenset(dir(builtins)) | IMPORTED
 SPELLINGS: Final = {
     item.lower(): item
-    for item in (
-        "AlexNet DCGAN DenseNet GAN GRU LeNet LSTM MLP MobileNet ResNet RNN UNet VAE VGG WGAN CycleGAN GoogLeNet SqueezeNet CNN DNN "
-        "ConvNet XceptionNet EfficientNet"
-    ).split()
+    for item in ["AlexNet", "DCGAN", "DenseNet", "GAN", "GRU", "LeNet", "LSTM", "MLP", "MobileNet", "ResNet", "RNN", "UNet", "VAE", "VGG", "WGAN", "CycleGAN", "GoogLeNet", "SqueezeNet", "CNN", "DNN", "ConvNet", "XceptionNet", "EfficientNet"]
 }
 """How well-known words are spelled in class names."""
 

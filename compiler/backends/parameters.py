@@ -34,7 +34,7 @@ def parameter_bytes(graph: Graph) -> int:
 
 def initial_parameters(graph: Graph, seed: int, budget: int = LARGEST_BYTES) -> dict[str, np.ndarray]:
     """Arrays by key, in the spec's order, drawn in f64 and cast; raises TooLarge before anything is allocated."""
-    import numpy as np  # noqa: PLC0415 - the compiler loads without NumPy
+    import numpy as np
 
     total = parameter_bytes(graph)
     if total > budget:

@@ -10,7 +10,7 @@ import ast
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias, final
+from typing import TypeAlias, final
 
 from compiler.backends.names import Names, identifier
 from compiler.backends.wrapping import wrap

@@ -11,20 +11,12 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, final
 
-from compiler.diagnostics import SpecError
 from compiler.front.builder import GraphBuilder
-from compiler.front.elaborate import Elaboration
-from compiler.front.evaluate import evaluate
-from compiler.front.expressions import read_expression
-from compiler.front.scope import FileScope, Frame, Local, run
-from compiler.front.sink import Sink
-from compiler.front.spec import SpecFile
-from compiler.front.tree import Mapping, Scalar
 from compiler.ir.dims import Dim
 from compiler.ir.graph import Call, Graph, Node, Value
 from compiler.ir.op import Code, Lowering, Op
 from compiler.ir.types import TensorType
-from compiler.source import Source, Span
+from compiler.passes.template import TemplateError, elaborate_text, instantiate
 
 Wanted = Callable[[Node], bool]
 
@@ -148,17 +140,8 @@ def _rewire(node: Node, replaced: dict[Value, Value]) -> Node:
 def _instantiate(node: Node, replaced: dict[Value, Value]) -> list[Node]:
     """The nodes of a formula on the node's own values; its results are the node's results, or are noted as replaced."""
     template = formula_graph(node.op, node.operand_types)
-    values = dict(zip(template.inputs, (*node.operands, *node.parameters), strict=True))
-    for made, result in zip(template.outputs.values(), node.results, strict=True):
-        if made in values:
-            replaced[result] = values[made]
-        else:
-            values[made] = result
-    copies = []
-    for item in template.nodes:
-        operands = tuple(values[value] for value in item.operands)
-        results = tuple(values.setdefault(value, Value(value.type, value.name)) for value in item.results)
-        copies.append(Node(item.op, operands, (), results, node.entry, item.label, "", node.span))
+    copies, made = instantiate(template, (*node.operands, *node.parameters), node.entry, node.results)
+    replaced.update((result, value) for result, value in zip(node.results, made, strict=True) if result is not value)
     return copies
 
 
@@ -170,34 +153,22 @@ def formula_graph(op: Op, types: tuple[TensorType, ...]) -> Graph:
     """
     if op.formula is None:
         raise FormulaError(op, "there is none")
-    source = Source(f"formula of {op.name}", op.formula)
-    scalar = Scalar(op.formula, Span(source, 0, len(op.formula)))
-    sink, spec = Sink(), SpecFile(source, Mapping((), scalar.span))
     builder = GraphBuilder(Graph(op.name, "block"))
-    names: dict[str, Any] = {field.name: getattr(op, field.name) for field in dataclasses.fields(op)}  # type: ignore[arg-type]
-    names |= _operand_values(builder, op, types)
-    frame = Frame(Elaboration(sink, {}, {}), FileScope(spec, None), Local(names), scalar, builder)
+    names: dict[str, Any] = {field.name: getattr(op, field.name) for field in dataclasses.fields(op)}
+    names |= operand_values(builder, op, types)
     try:
-        made = run(evaluate(frame, read_expression(scalar)))
-    except SpecError as error:
+        graph = elaborate_text(f"formula of {op.name}", op.formula, builder, names)
+    except TemplateError as error:
         raise FormulaError(op, str(error)) from error
-    if sink.failed:
-        raise FormulaError(op, "; ".join(item.message for item in sink.diagnostics))
-    results = made if isinstance(made, tuple) else (made,)
-    if not all(isinstance(item, Value) for item in results):
-        raise FormulaError(op, f"`{op.formula}` is no tensor")
     inferred = op.infer(*types)
     expected = inferred if isinstance(inferred, tuple) else (inferred,)
-    if tuple(item.type for item in results) != expected:
-        raise FormulaError(op, f"gives {', '.join(str(item.type) for item in results)} where the rule says {', '.join(map(str, expected))}")
-    builder.graph.outputs = {str(index) if len(results) > 1 else "": item for index, item in enumerate(results)}
-    graph = builder.finish()
-    if graph.parameters:
-        raise FormulaError(op, "it holds an op with tensors of its own")
+    made = tuple(value.type for value in graph.outputs.values())
+    if made != expected:
+        raise FormulaError(op, f"gives {', '.join(map(str, made))} where the rule says {', '.join(map(str, expected))}")
     return graph
 
 
-def _operand_values(builder: GraphBuilder, op: Op, types: tuple[TensorType, ...]) -> dict[str, Any]:
+def operand_values(builder: GraphBuilder, op: Op, types: tuple[TensorType, ...]) -> dict[str, Any]:
     """Inputs of the graph by the names that the formula uses: operands (a variadic one is a list), then parameters."""
     names = [name for name in op.operands if not name.startswith("*")]
     values: dict[str, Any] = {name: builder.add_input(name, type) for name, type in zip(names, types, strict=False)}

@@ -12,8 +12,26 @@ from typing import Final, final
 IMPORTED: Final = frozenset({"torch", "nn", "F", "np", "math", "OrderedDict", "NamedTuple", "annotations"})
 TAKEN: Final = frozenset(keyword.kwlist) | frozenset(dir(builtins)) | IMPORTED
 SPELLINGS: Final = {
-    item.lower(): item
-    for item in ["AlexNet", "DCGAN", "DenseNet", "GAN", "GRU", "LeNet", "LSTM", "MLP", "MobileNet", "ResNet", "RNN", "UNet", "VAE", "VGG", "WGAN", "CycleGAN", "GoogLeNet", "SqueezeNet", "CNN", "DNN", "ConvNet", "XceptionNet", "EfficientNet"]
+    "alexnet": "AlexNet",
+    "cnn": "CNN",
+    "cyclegan": "CycleGAN",
+    "dcgan": "DCGAN",
+    "densenet": "DenseNet",
+    "efficientnet": "EfficientNet",
+    "gan": "GAN",
+    "googlenet": "GoogLeNet",
+    "gru": "GRU",
+    "lenet": "LeNet",
+    "lstm": "LSTM",
+    "mlp": "MLP",
+    "mobilenet": "MobileNet",
+    "resnet": "ResNet",
+    "rnn": "RNN",
+    "squeezenet": "SqueezeNet",
+    "unet": "UNet",
+    "vae": "VAE",
+    "vgg": "VGG",
+    "wgan": "WGAN",
 }
 """How well-known words are spelled in class names."""
 
@@ -48,7 +66,7 @@ def identifier(text: str) -> str:
 
 def class_name(text: str) -> str:
     """`residual_block` as `ResidualBlock`, `lenet5` as `LeNet5`."""
-    words = re.findall(r"[A-Za-z]+|\d+", text)
+    words = re.findall(r"[A-Za-z]+|\d+|(?<=\d)_(?=\d)", text)
     return "".join(SPELLINGS.get(word.lower(), word[0].upper() + word[1:]) for word in words) or "Network"
 
 
@@ -59,5 +77,5 @@ def docstring(text: str, depth: int, width: int = 110) -> list[str]:
     indent = " " * 4 * depth
     if len(indent) + len(safe) + 6 <= width:
         return [f'{indent}"""{safe}"""']
-    lines = textwrap.wrap(safe, width - len(indent) - 3)
+    lines = textwrap.wrap(safe, width - len(indent) - 6)
     return [f'{indent}"""{lines[0]}', *(indent + line for line in lines[1:]), f'{indent}"""']

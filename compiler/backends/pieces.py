@@ -53,7 +53,7 @@ class Line:
 
     @property
     def key(self) -> object:
-        return self.depth, _key(self.code), len(self.comment)
+        return self.depth, _key(self.code)
 
 
 def _key(pieces: Pieces) -> object:

@@ -21,6 +21,7 @@ from compiler.ir.op import Code, Lowering
 from compiler.ir.types import DType, TensorType
 
 LONGEST: Final = 100
+SHORT: Final = 16
 DEEPEST: Final = 4
 
 Render = Callable[[tuple[Code, ...]], str]
@@ -59,6 +60,18 @@ class PrintedLowering(Lowering):
     def use(self, function: Callable[..., Any]) -> str:
         self._used[function.__name__] = function
         return function.__name__
+
+
+def tensor_operands(node: Node, arguments: tuple[Code, ...], make: Callable[[Code, DType], str]) -> tuple[Code, ...]:
+    """Operands as an op needs them: a number stands as it is beside a tensor in arithmetic, and is made a tensor elsewhere."""
+    numbers = [
+        not type.shape and re.fullmatch(r"-?[\d.]+(e-?\d+)?|True|False", code)
+        for type, code in zip(node.operand_types, arguments, strict=True)
+    ]
+    if not any(numbers) or (node.op.family in ("elementwise", "loss") and not all(numbers)):
+        return arguments
+    pairs = zip(arguments, numbers, node.operand_types, strict=True)
+    return tuple(Code(make(code, type.dtype)) if number else code for code, number, type in pairs)
 
 
 def shape_note(type: TensorType, sizes: Sizes) -> Pieces:
@@ -161,9 +174,11 @@ class BodyPrinter:
             text = made if isinstance(made, Code) else Code(made)
             open_values = [value for value in unit.operands if self._is_open(value)]
             length = 4 * self._depth + max((len(self._targets.get(value, "")) for value in unit.results), default=0) + 3 + len(text)
-            if not open_values or (length <= LONGEST and max(self._nested[value] for value in open_values) < DEEPEST):
+            deep = [value for value in open_values if self._nested[value] >= DEEPEST]
+            long = [value for value in open_values if length > LONGEST and len(self._codes[value]) >= SHORT]
+            if not deep and not long:
                 return text
-            self._materialise(max(open_values, key=lambda value: (self._nested[value] >= DEEPEST, len(self._codes[value]))))
+            self._materialise(max(deep or long, key=lambda value: len(self._codes[value])))
 
     def _is_open(self, value: Value) -> bool:
         """Whether a value is an expression still, and more than a number."""

@@ -8,7 +8,7 @@ from typing import Any, final
 
 from compiler.backends.names import Names, class_name, identifier
 from compiler.backends.pieces import Line, Piece, Pieces
-from compiler.backends.printer import BodyPrinter, PrintedLowering, Unit, shape_note
+from compiler.backends.printer import BodyPrinter, PrintedLowering, Unit, shape_note, tensor_operands
 from compiler.backends.sizes import Sizes
 from compiler.backends.torch_modules import Modules
 from compiler.ir.graph import Call, Graph, Node, Value, called_networks
@@ -46,6 +46,13 @@ class TorchFile:
         found = self.names.claim(name)
         self.taken.add(found)
         return found
+
+    def claim_class(self, name: str) -> str:
+        """The name of a class; a second one of a name gets a number."""
+        wanted, count = name, 2
+        while wanted in self.taken:
+            wanted, count = f"{name}{count}", count + 1
+        return self.claim(wanted)
 
     def note_reads(self, graphs: Iterable[Graph]) -> None:
         """Collect which outputs and entries are read by methods of their own."""
@@ -105,6 +112,7 @@ class _Scope:
     def render(self, node: Node, arguments: tuple[Code, ...]) -> str:
         if isinstance(node.op, Call):
             return self._call(node, node.op, arguments)
+        arguments = tensor_operands(node, arguments, lambda code, dtype: f"torch.tensor({code}, dtype=torch.{dtype.torch_name})")
         at = PrintedLowering(node, self.sizes, self.file.emitted)
         module = self.modules.of(node)
         if module is not None:
@@ -184,9 +192,12 @@ def _units(graph: Graph, modules: Modules, scope: _Scope) -> Iterable[Unit]:
         if chain is None:
             yield Unit(node.operands, node.results, node.entry, _renderer(scope, node), node.op.random)
         elif node.results == (chain.result,):
-            target = modules.access(chain.path)
-            yield Unit((chain.operand,), (chain.result,), node.entry, lambda codes, target=target: f"{target}({codes[0]})")
+            yield Unit((chain.operand,), (chain.result,), node.entry, _caller(modules.access(chain.path)))
 
 
 def _renderer(scope: _Scope, node: Node) -> Callable[[tuple[Code, ...]], str]:
     return lambda codes: scope.render(node, codes)
+
+
+def _caller(target: str) -> Callable[[tuple[Code, ...]], str]:
+    return lambda codes: f"{target}({codes[0]})"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, final
 
 from compiler.backends.pieces import Piece, Pieces, Slot
-from compiler.ir.graph import Call, Graph, Node, Value
+from compiler.ir.graph import Call, Graph, Node, Value, called_networks
 from compiler.ir.op import Code
 from compiler.passes.expand import Probe
 
@@ -87,18 +87,19 @@ class Modules:
 def find_modules(graph: Graph, construct: Constructor, stateless: Callable[[Node], bool]) -> Modules:
     """The modules of a graph; `stateless` tells nodes that are printed as functions unless a chain holds them."""
     modules = Modules()
-    in_chain: set[Node] = set()
+    members: dict[Node, Chain] = {}
     for entry in dict.fromkeys(node.entry for node in graph.nodes):
         chain = _find_chain(graph, entry, construct)
         if chain is not None:
             modules.chains.append(chain)
-            in_chain.update(chain.nodes)
-            _place_chain(modules, chain, construct)
+            members.update(dict.fromkeys(chain.nodes, chain))
     made_before: dict[Pieces, tuple[str, ...]] = {}
     for node in graph.nodes:
-        if node in in_chain or (not node.prefix and stateless(node)):
+        if node in members:
+            if node is members[node].nodes[0]:
+                _place_chain(modules, members[node], construct)
             continue
-        made = construct(node)
+        made = None if not node.prefix and stateless(node) else construct(node)
         if made is None:
             continue
         if node.prefix:
@@ -110,6 +111,36 @@ def find_modules(graph: Graph, construct: Constructor, stateless: Callable[[Node
             modules.place(node, path, made)
             made_before[made] = path
     return modules
+
+
+def find_whole(graph: Graph, construct: Constructor) -> Branch | None:
+    """The container that a graph is when its entries 0, 1, … are modules one after another; None for any other graph."""
+    entries = list(dict.fromkeys(node.entry for node in graph.nodes))
+    if not entries or entries != [str(index) for index in range(len(entries))] or len(graph.inputs) != 1:
+        return None
+    value, whole = graph.inputs[0], Branch("sequential")
+    uses = [operand for node in graph.nodes for operand in node.operands]
+    for entry in entries:
+        nodes = [node for node in graph.nodes if node.entry == entry]
+        chain = _find_chain(graph, entry, construct)
+        if chain is not None and (chain.path != (entry,) or chain.nodes != tuple(nodes)):
+            return None
+        if chain is None and len(nodes) > 1:
+            return None
+        first, last = nodes[0], nodes[-1]
+        made = construct(first)
+        if made is None or not _calls_plainly(first) or first.operands != (value,) or uses.count(value) != 1:
+            return None
+        if chain is None:
+            if first.prefix not in ("", entry):
+                return None
+            whole.children[entry] = made
+        else:
+            inner = Modules()
+            _place_chain(inner, chain, construct)
+            whole.children[entry] = inner.root.children[entry]
+        (value,) = last.results
+    return whole if graph.outputs == {"": value} else None
 
 
 def _free_name(wanted: str, root: Branch, graph: Graph) -> str:
@@ -159,7 +190,7 @@ def _find_chain(graph: Graph, entry: str, construct: Constructor) -> Chain | Non
 def _calls_plainly(node: Node) -> bool:
     """Whether the module is called with the operand alone."""
     if isinstance(node.op, Call):
-        return node.op.reads == ("",)
+        return node.op.reads == ("",) and not called_networks(node.op.graph)
     return node.op.torch_apply(Probe(node), "module", Code("x")) == "module(x)"
 
 

@@ -16,7 +16,8 @@ from compiler.backends.copying import copy_functions, emitted_names
 from compiler.backends.names import Names, class_name, docstring
 from compiler.backends.pieces import Landmarks, Line, Pieces, Shared, lines_key
 from compiler.backends.torch_functions import TorchFile, Use, print_function, read_method
-from compiler.backends.torch_modules import Modules, construction, find_modules
+from compiler.backends.torch_modules import Modules, construction, find_modules, find_whole
+from compiler.backends.wrapping import wrap
 from compiler.front.values import BlockFunction, OpFunction
 from compiler.ir.graph import Call, Graph, Node
 from compiler.passes.expand import calling_order, expand_all, has_form, lacks_torch
@@ -40,6 +41,7 @@ class Variant:
     setup: list[Line]
     methods: list[Line]
     children: tuple[str, ...]
+    base: str = "nn.Module"
 
     @property
     def lines(self) -> list[Line]:
@@ -47,33 +49,58 @@ class Variant:
 
     @property
     def key(self) -> object:
-        return len(self.setup), lines_key(self.lines)
+        return self.base, len(self.setup), lines_key(self.lines)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class TorchText:
+    """A printed module file, and what the networks and steps of the spec are called in it."""
+
+    text: str
+    networks: dict[str, str]
+    steps: dict[str, str]
 
 
 def torch_source(graphs: list[Graph], title: str = "") -> str:
     """The text of a module file with a class for each network and a function for each step among `graphs`, and what they call."""
-    given = expand_all(graphs, lacks_torch)
-    order = calling_order(*given)
+    return print_torch(graphs, title).text
+
+
+def print_torch(graphs: list[Graph], title: str = "") -> TorchText:
+    """`torch_source` with the names it chose."""
+    order = calling_order(*expand_all(graphs, lacks_torch))
     file = TorchFile(Names(emitted_names("torch", "F")))
     file.note_reads(order)
-    networks = {graph: file.claim(class_name(graph.name)) for graph in order if graph.kind == "network"}
-    levels: dict[Graph, int] = {}
-    groups: dict[tuple[int, str, str], list[Graph]] = {}
-    for graph in order:
-        levels[graph] = 1 + max((levels[node.op.graph] for node in graph.nodes if isinstance(node.op, Call)), default=0)
-        groups.setdefault((levels[graph], graph.kind, graph.name), []).append(graph)
-    for (_, kind, _), members in sorted(groups.items(), key=lambda item: item[0][0]):
-        if kind == "block":
-            _print_blocks(file, members)
+    networks = {graph.name: file.claim_class(class_name(graph.name)) for graph in order if graph.kind == "network"}
+    steps = {graph.name: file.claim(graph.name) for graph in order if graph.kind == "step"}
+    for members in block_groups(order):
+        _print_blocks(file, members)
     for graph in order:
         if graph.kind == "network":
             variant = _variant(file, graph)
-            file.sections.append(_class_text(networks[graph], [variant], Shared([variant.lines], [Landmarks()])))
+            file.sections.append(_class_text(networks[graph.name], [variant], Shared([variant.lines], [Landmarks()])))
         elif graph.kind == "step":
-            name = file.claim(graph.name)
-            lines = print_function(file, graph, Modules(), name, depth=0, method=False)
+            lines = print_function(file, graph, Modules(), steps[graph.name], depth=0, method=False)
             file.sections.append("\n".join(Shared([lines], [Landmarks()]).lines()))
-    return _file_text(file, title)
+    return TorchText(_file_text(file, title), networks, steps)
+
+
+def block_groups(order: list[Graph]) -> list[list[Graph]]:
+    """Blocks of one name together, after all that any of them calls; apart where blocks of two names call each other."""
+    levels: dict[Graph, int] = {}
+    for graph in order:
+        levels[graph] = 1 + max((levels[node.op.graph] for node in graph.nodes if isinstance(node.op, Call)), default=0)
+    highest: dict[str, int] = {}
+    for graph, level in levels.items():
+        highest[graph.name] = max(level, highest.get(graph.name, 0))
+    calls = [(graph.name, node.op.graph.name) for graph in order for node in graph.nodes if isinstance(node.op, Call)]
+    together = all(highest[caller] > highest[callee] for caller, callee in calls)
+    groups: dict[tuple[int, str], list[Graph]] = {}
+    for graph in order:
+        if graph.kind == "block":
+            groups.setdefault((highest[graph.name] if together else levels[graph], graph.name), []).append(graph)
+    return [members for _, members in sorted(groups.items(), key=lambda item: item[0][0])]
 
 
 def _file_text(file: TorchFile, title: str) -> str:
@@ -111,6 +138,11 @@ def _constructor(file: TorchFile, node: Node) -> Pieces | None:
 
 def _variant(file: TorchFile, graph: Graph) -> Variant:
     modules = find_modules(graph, lambda node: _constructor(file, node), is_function)
+    whole = find_whole(graph, lambda node: _constructor(file, node)) if not file.reads_of(graph) else None
+    if whole is not None:
+        made = construction(whole)
+        line = Line(2, ("super().__init__(", *made[1:])) if made[0] == "nn.Sequential(" else Line(2, ("super().__init__(*(", *made[1:]))
+        return Variant(graph, [line], [], tuple(whole.children), "nn.Sequential")
     setup = []
     for name, child in modules.root.children.items():
         made = construction(child)
@@ -124,45 +156,39 @@ def _variant(file: TorchFile, graph: Graph) -> Variant:
 def _print_blocks(file: TorchFile, graphs: list[Graph]) -> None:
     """Classes, or functions, for the uses of one block."""
     stateless = [graph for graph in graphs if is_stateless(graph)]
-    for graph in stateless:
-        _print_block_function(file, graph)
+    _print_functions(file, stateless)
     variants: dict[object, list[Variant]] = {}
     for graph in graphs:
         if graph not in stateless:
             variant = _variant(file, graph)
             variants.setdefault(variant.key, []).append(variant)
     families = sorted(variants.values(), key=lambda family: len(family[0].setup))
-    names: dict[str, int] = {}
     for family in families:
-        base = _family_name(family[0], families[0][0])
-        names[base] = names.get(base, 0) + 1
-        name = file.claim(base if names[base] == 1 else f"{base}{names[base]}")
+        name = file.claim_class(_family_name(family[0], families[0][0]))
         shared = Shared([item.lines for item in family], [_landmarks(item.graph) for item in family])
         for index, item in enumerate(family):
             file.uses[item.graph] = Use(name, False, tuple(shared.arguments(index)))
         file.sections.append(_class_text(name, family, shared))
 
 
-def _print_block_function(file: TorchFile, graph: Graph) -> None:
-    def printed(name: str) -> list[Line]:
-        lines = print_function(file, graph, Modules(), name, depth=0, method=False)
+def _print_functions(file: TorchFile, graphs: list[Graph]) -> None:
+    """Blocks that need no class; those whose code is equal share a function."""
+    families: dict[object, list[tuple[Graph, list[Line]]]] = {}
+    for graph in graphs:
+        lines = print_function(file, graph, Modules(), "block", depth=0, method=False)
         for reads in file.reads_of(graph):
-            method = f"{name}_{read_method(reads)}"
+            method = f"block_{read_method(reads)}"
             lines += [Line(0, ()), Line(0, ()), *print_function(file, graph, Modules(), method, reads=reads, depth=0, method=False)]
-        return lines
-
-    made = printed("block")
-    key = (graph.name, lines_key(made))
-    known = next((use for other, use in file.uses.items() if use.function and use.arguments == (str(hash(key)),)), None)
-    if known is not None:
-        file.uses[graph] = known
-        return
-    name = file.claim(graph.name)
-    file.uses[graph] = Use(name, True, (str(hash(key)),))
-    text = Shared([printed(name)], [Landmarks()]).lines()
-    if graph.doc:
-        text[1:1] = docstring(graph.doc, 1)
-    file.sections.append("\n".join(text))
+        families.setdefault(lines_key(lines), []).append((graph, lines))
+    for family in families.values():
+        graph = family[0][0]
+        name = file.claim(graph.name)
+        for item, _ in family:
+            file.uses[item] = Use(name, True)
+        text = Shared([lines for _, lines in family], [Landmarks()] * len(family)).lines()
+        text = [re.sub(r"^def block", f"def {name}", line) for line in text]
+        text[1:1] = docstring(graph.doc, 1) if graph.doc else []
+        file.sections.append("\n".join(text))
 
 
 def _family_name(variant: Variant, first: Variant) -> str:
@@ -198,12 +224,15 @@ def _landmarks(graph: Graph) -> Landmarks:
 
 def _class_text(name: str, family: list[Variant], shared: Shared) -> str:
     graph, setup = family[0].graph, family[0].setup
-    lines = [f"class {name}(nn.Module):"]
+    base = family[0].base
+    lines = [f"class {name}({base}):"]
     if graph.doc:
         lines += [*docstring(graph.doc, 1), ""]
     if setup:
         signature = ", ".join(["self", *(item.signature for item in shared.parameters)])
-        head = Shared([[Line(1, (f"def __init__({signature}) -> None:",)), Line(2, ("super().__init__()",))]], [Landmarks()])
-        lines += [*head.lines(), *shared.lines(0, len(setup)), ""]
+        lines += wrap(f"def __init__({signature}) -> None:", 1)
+        lines += ["        super().__init__()"] * (base == "nn.Module")
+        lines += shared.lines(0, len(setup))
+        lines += [""] * bool(family[0].methods)
     lines += shared.lines(len(setup))
     return "\n".join(lines)

@@ -1,0 +1,21 @@
+"""Runs training programs: the loop, its checkpoints, evaluation. Importing this loads neither NumPy nor torch."""
+
+from netlang.training.evaluation import evaluate
+from netlang.training.failures import EXIT_CODES
+from netlang.training.loop import train
+from netlang.training.memory import require_memory
+from netlang.training.records import CheckpointRecord, EvaluationRecord, Finished, Notice, Record, StepRecord, Stopped
+
+__all__ = [
+    "EXIT_CODES",
+    "CheckpointRecord",
+    "EvaluationRecord",
+    "Finished",
+    "Notice",
+    "Record",
+    "StepRecord",
+    "Stopped",
+    "evaluate",
+    "require_memory",
+    "train",
+]

@@ -63,4 +63,147 @@ Bad:
 Good:
     netlang build dcgan --weights weights/""",
     ),
+    Code(
+        "NL710",
+        "nothing to train or to measure",
+        """`train` needs a section `train`, and `eval` needs `metrics` in it.
+
+Bad:
+    netlang train vgg19      # a spec with networks alone
+Good:
+    netlang train lenet5""",
+    ),
+    Code(
+        "NL711",
+        "not enough memory",
+        """The weights, their gradients, the optimizers' states and the results that the backward pass keeps would take more than 80 % of
+the memory that is free (in the system and in the process's control group), or more than `--max-bytes`. Nothing was allocated.
+
+Bad:
+    layers: {head: linear(1000000000)}
+Good:
+    layers: {head: linear(1000)}""",
+    ),
+    Code(
+        "NL712",
+        "a run's folder cannot be made or used",
+        """A new run makes its folder and never writes into one that exists. The place must be writable.
+
+Bad:
+    netlang train lenet5 --folder runs/first      # the second time
+Good:
+    netlang train lenet5 --folder runs/second
+    netlang train lenet5 --resume runs/first""",
+    ),
+    Code(
+        "NL713",
+        "the run is in use",
+        """Another process trains in this folder. Two would overwrite each other's checkpoints. The lock goes away with its process, however
+that ends.
+
+Bad:
+    netlang train lenet5 --resume runs/first &
+    netlang train lenet5 --resume runs/first
+Good:
+    netlang train lenet5 --resume runs/first""",
+    ),
+    Code(
+        "NL714",
+        "nothing to resume",
+        """The folder is not there, or holds no checkpoint.
+
+Bad:
+    netlang train lenet5 --resume runs
+Good:
+    netlang train lenet5 --resume runs/lenet5/20260101-120000""",
+    ),
+    Code(
+        "NL715",
+        "no checkpoint is sound",
+        """Each checkpoint has a manifest with the size and the SHA-256 of every file. In all checkpoints of this run a file is missing or
+has changed, or they are those of another program. Nothing was loaded.
+
+Bad:
+    netlang train lenet5 --resume damaged
+Good:
+    netlang train lenet5 --resume copy_of_the_run""",
+    ),
+    Code(
+        "NL716",
+        "an older checkpoint is used",
+        """The newest checkpoint does not match its manifest, so the run goes on from the one before. The damaged one is kept under the name
+`damaged-step-…`. What was computed in between is computed again, with the same results.
+
+Bad:
+    step-00002000 has changed on the disk
+Good:
+    step-00002000 is as it was written""",
+    ),
+    Code(
+        "NL717",
+        "the run was started with something else",
+        """A run goes on with the spec, the constants and the seed it was started with, so that the result is that of an unbroken run.
+
+Bad:
+    netlang train lenet5 --set classes=10
+    netlang train lenet5 --set classes=12 --resume runs/first
+Good:
+    netlang train lenet5 --set classes=10 --resume runs/first""",
+    ),
+    Code(
+        "NL718",
+        "the run was started elsewhere",
+        """The number of threads, the device or a package's version is not that of the run's start. The run goes on, but sums are taken in
+another order, so results may differ from an unbroken run's in the last digits.
+
+Bad:
+    netlang train lenet5 --threads 8
+    netlang train lenet5 --threads 4 --resume runs/first
+Good:
+    netlang train lenet5 --threads 8 --resume runs/first""",
+    ),
+    Code(
+        "NL719",
+        "the state of a run cannot be saved",
+        """The disk is full, failed, or may no longer be written. The run stops, since it must not go on without checkpoints. The checkpoints
+before are as they were.
+
+Bad:
+    netlang train lenet5 --folder /full/disk
+Good:
+    netlang train lenet5 --resume /full/disk      # after making room""",
+    ),
+    Code(
+        "NL720",
+        "a number is not finite",
+        """The objective, a gradient or a weight became NaN or infinite. The run stopped before it would have updated or saved anything with it.
+The message names the first layer with such a result.
+
+Bad:
+    with: sgd(lr=100)
+Good:
+    with: sgd(lr=0.1)""",
+    ),
+    Code(
+        "NL722",
+        "no such device",
+        """`--device` names what torch can compute on here.
+
+Bad:
+    netlang train lenet5 --device cuda:7
+Good:
+    netlang train lenet5 --device cpu""",
+    ),
+    Code(
+        "NL723",
+        "epochs that never end",
+        """An epoch is a pass over `train`. Where no step reads a field of `train`, or all steps end before, passes cannot be counted.
+
+Bad:
+    epochs: 10
+    steps: [{update: G, minimize: mean(G(z)), with: adam}]
+Good:
+    iterations: 10000
+    steps: [{update: G, minimize: mean(G(z)), with: adam}]""",
+    ),
 )

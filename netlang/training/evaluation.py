@@ -1,0 +1,76 @@
+"""The metrics of a spec with weights from a file, a run or a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+from compiler.front.checked import Checked
+from compiler.ir.graph import called_networks
+from netlang.training.checkpoint import load_newest
+from netlang.training.engine import NonFinite
+from netlang.training.failures import failure
+from netlang.training.feed import Evaluation
+from netlang.training.loop import measure_all, weights_file
+from netlang.training.memory import require_memory
+from netlang.training.state import network_file
+from netlang.training.torch_engine import TorchEngine
+from netlang.training.torch_functions import compile_torch, program_networks
+from netlang.training.weights import Stored, decode_weights, expected_types, read_weights
+
+
+def evaluate(
+    checked: Checked,
+    weights: Path,
+    *,
+    seed: int | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    max_bytes: int | None = None,
+) -> dict[str, float]:
+    """The spec's metrics on its evaluation data.
+
+    `weights` is a safetensors file of the only network, a folder with `<network>.safetensors` for each, or a run's folder, whose newest
+    checkpoint serves while the run is not finished. Raises SpecError (codes NL5xx, NL6xx, NL7xx).
+    """
+    program = checked.require().program
+    if program is None or not program.metrics:
+        raise failure("NL710", f"`{checked.name[:100]}` has no metrics", help="add `metrics` to its section `train`")
+    require_memory(checked, program.batch, max_bytes, training=False)
+    needed = dict.fromkeys(name for graph in program.metrics.values() for name in called_networks(graph))
+    loaded = find_weights(checked, weights, tuple(needed))
+    evaluation = Evaluation(checked)
+    run_seed = program.seed if seed is None else seed
+    with closing(TorchEngine(program, compile_torch(checked, run_seed), run_seed, 1, device, threads)) as engine:
+        engine.load_weights(loaded)
+        try:
+            engine.require_finite()
+        except NonFinite as error:
+            raise failure(
+                "NL605", f"the weights `{error.names[0]}` in `{weights}` are not finite", help="use an earlier checkpoint"
+            ) from None
+        metrics = measure_all(engine, evaluation)
+        assert metrics is not None
+        return metrics
+
+
+def find_weights(checked: Checked, path: Path, networks: tuple[str, ...]) -> Mapping[str, Mapping[str, Stored]]:
+    """The weights of these networks; names and types have been checked."""
+    expected = {name: expected_types(checked.networks[name]) for name in networks}
+    if not path.is_dir():
+        if len(networks) > 1:
+            shown = ", ".join(f"`{name}`" for name in networks)
+            raise failure("NL705", f"`{path}` is one file, but the metrics need {shown}", help="give a folder with a file for each")
+        return {name: read_weights(path, types) for name, types in expected.items()}
+    files = {name: path / weights_file(name, len(program_networks(checked))) for name in networks}
+    if all(file.exists() for file in files.values()):
+        return {name: read_weights(file, expected[name]) for name, file in files.items()}
+    checkpoint, _ = load_newest(path)
+    missing = [name for name in networks if network_file(name) not in checkpoint.files]
+    if missing:
+        raise failure("NL705", f"`{checkpoint.path}` holds no weights of `{missing[0]}`")
+    return {
+        name: decode_weights(checkpoint.files[network_file(name)], f"{checkpoint.path}/{network_file(name)}", types)
+        for name, types in expected.items()
+    }

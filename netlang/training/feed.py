@@ -1,0 +1,129 @@
+"""The tensors that graphs read by name: batches of the data sources, in an order that the seed and the position alone decide.
+
+A graph's input is called after the field of the split (`image`), `source_field` of any other source, or the source that is one
+tensor. Non-goals: draws, devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, final
+
+from compiler.diagnostics import SpecError
+from compiler.front.checked import Checked
+from compiler.front.program import SPLITS
+from compiler.front.readers import ReaderError
+from compiler.ir.graph import Graph
+from netlang.data.fields import COUNT, read_arrays
+from netlang.training.failures import failure
+
+if TYPE_CHECKING:
+    from netlang.data.batches import Batches
+
+TRAIN: Final = "train"
+
+
+def name_input(source: str, field: str) -> str:
+    """What a graph calls a field."""
+    if source in SPLITS:
+        return field or source
+    return f"{source}_{field}" if field else source
+
+
+def needed_arrays(checked: Checked, split: str, graphs: Iterator[Graph]) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """What these graphs read: the arrays of sources with samples, by source and input, and the sources that are one tensor each."""
+    wanted = {value.name for graph in graphs for value in graph.inputs}
+    sampled: dict[str, dict[str, Any]] = {}
+    fixed: dict[str, Any] = {}
+    for source, reader in checked.readers.items():
+        if source in SPLITS and source != split:
+            continue
+        try:
+            types = reader.fields(checked.folder)
+            names = {field: name_input(source, field) for field in types if name_input(source, field) in wanted}
+            arrays = read_arrays(reader, checked.folder) if names else {}
+        except ReaderError as error:
+            raise _failed(source, error) from error
+        for field, name in names.items():
+            if types[field].shape[:1] == (COUNT,):
+                sampled.setdefault(source, {})[name] = arrays[field]
+            else:
+                fixed[name] = arrays[field]
+    return sampled, fixed
+
+
+def _failed(source: str, error: ReaderError) -> SpecError:
+    return failure(error.code, f"data source `{source}`: {error.message}", help=error.help)
+
+
+@final
+class Feed:
+    """The training data of a run.
+
+    Where one size N serves several things (two sources, or data and draws), an epoch's incomplete last batch is left out.
+    """
+
+    def __init__(self, checked: Checked, seed: int) -> None:
+        from netlang.data.batches import Batches
+
+        program = checked.require().program
+        assert program is not None
+        sampled, self.fixed = needed_arrays(checked, TRAIN, iter([step.graph for step in program.steps]))
+        whole = len(sampled) > 1 or program.draws is not None
+        order = list(checked.readers)
+        self.sources: dict[str, Batches] = {}
+        for source, arrays in sampled.items():
+            try:
+                self.sources[source] = Batches(arrays, program.batch, (seed, order.index(source)), drop_last=whole)
+            except ReaderError as error:
+                raise _failed(source, error) from error
+        self.source_of = {name: source for source, arrays in sampled.items() for name in arrays}
+        self.batch = program.batch
+
+    @property
+    def epoch(self) -> int:
+        """Whole passes over `train`."""
+        return self.sources[TRAIN].position.epoch if TRAIN in self.sources else 0
+
+    @property
+    def positions(self) -> dict[str, tuple[int, int]]:
+        return {name: (batches.position.epoch, batches.position.sample) for name, batches in self.sources.items()}
+
+    def seek(self, positions: Mapping[str, tuple[int, int]]) -> None:
+        """Go to saved positions; ValueError where a source has none or no batch starts there."""
+        if positions.keys() != self.sources.keys():
+            raise ValueError(f"positions of {sorted(positions)}, sources {sorted(self.sources)}")
+        for name, batches in self.sources.items():
+            batches.seek(positions[name])
+
+    def take(self, source: str) -> dict[str, Any]:
+        """The next batch of a source, by input."""
+        return self.sources[source].next_batch()
+
+
+@final
+class Evaluation:
+    """The evaluation data of a spec's metrics, read once.
+
+    Each sample counts once. Metrics that read no data get one empty batch of the program's size. Sources of different lengths
+    end with the shortest.
+    """
+
+    def __init__(self, checked: Checked) -> None:
+        program = checked.require().program
+        assert program is not None
+        sampled, self.fixed = needed_arrays(checked, program.evaluation, iter(program.metrics.values()))
+        shortest = min((len(next(iter(arrays.values()))) for arrays in sampled.values()), default=0)
+        self._arrays = {name: array[:shortest] for arrays in sampled.values() for name, array in arrays.items()}
+        self._batch = program.batch
+
+    def batches(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Batches by input with their numbers of samples."""
+        from netlang.data.batches import in_order
+
+        if not self._arrays:
+            yield self._batch, {}
+            return
+        first = next(iter(self._arrays))
+        for batch in in_order(self._arrays, self._batch):
+            yield len(batch[first]), batch

@@ -1,0 +1,282 @@
+"""The training loop, as a generator of records: whoever iterates over it drives it, and nothing happens in between.
+
+One iteration runs every step that is due. Batches and draws are shared by an iteration's steps; each repetition of a repeated step has
+its own. Checkpoints are taken between iterations only.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeAlias, final
+
+from compiler.front.checked import Checked
+from compiler.ir.training import Program, Step
+from netlang.training.checkpoint import clean, list_checkpoints, load_newest, set_aside, write_checkpoint
+from netlang.training.engine import Engine, NonFinite, Placed
+from netlang.training.failures import failure
+from netlang.training.feed import TRAIN, Evaluation, Feed
+from netlang.training.memory import require_memory
+from netlang.training.records import CheckpointRecord, EvaluationRecord, Finished, Notice, Record, StepRecord, Stopped
+from netlang.training.run_folder import RunFolder, create_run, describe_environment, own, read_versions
+from netlang.training.schedule import count_iterations, is_due
+from netlang.training.signals import StopRequest
+from netlang.training.state import (
+    SPEC,
+    Progress,
+    collect,
+    compare_environment,
+    read_progress,
+    require_same_run,
+    restore,
+    show_constants,
+    spec_text,
+)
+from netlang.training.torch_engine import TorchEngine
+from netlang.training.torch_functions import compile_torch
+from netlang.training.weights import encode_weights
+
+SAVE_SECONDS: Final = 60.0
+EngineMaker: TypeAlias = Callable[[int, int], Engine]
+"""Makes an engine from the run's seed and its number of iterations."""
+
+
+def train(
+    checked: Checked,
+    *,
+    folder: Path | None = None,
+    resume: bool = False,
+    seed: int | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    max_bytes: int | None = None,
+    save_every: int | None = None,
+) -> Iterator[Record]:
+    """Run the spec's training program; the last record is Finished or Stopped.
+
+    `folder` is the run's folder: a new one, or with `resume` the one to go on with. A checkpoint is taken every `save_every` iterations
+    (every 60 s unless given), at the end, and on SIGTERM or SIGINT. Raises SpecError (codes NL5xx, NL6xx, NL7xx).
+    """
+    program = checked.require().program
+    if program is None:
+        raise failure("NL710", f"`{checked.name[:100]}` has no training program", help="add a section `train`")
+    require_memory(checked, program.batch, max_bytes)
+
+    def make_engine(run_seed: int, total: int) -> Engine:
+        return TorchEngine(program, compile_torch(checked, run_seed), run_seed, total, device, threads)
+
+    if resume:
+        yield from _continue(checked, program, folder, seed, device, save_every, make_engine)
+        return
+    run_seed = program.seed if seed is None else seed
+    feed = Feed(checked, run_seed)
+    total = _total(program, feed)
+    evaluation = Evaluation(checked)
+    with closing(make_engine(run_seed, total)) as engine, create_run(folder, checked.name) as run, StopRequest() as stop:
+        run.write(SPEC, spec_text(checked).encode())
+        environment = describe_environment(seed=run_seed, device=device, threads=engine.threads, constants=show_constants(checked))
+        run.write("environment.json", (json.dumps(environment, indent=1) + "\n").encode())
+        yield from _Loop(checked, program, engine, feed, evaluation, run, stop, run_seed, device, total, save_every).run()
+
+
+def _continue(
+    checked: Checked, program: Program, folder: Path | None, seed: int | None, device: str, save_every: int | None, make: EngineMaker
+) -> Iterator[Record]:
+    if folder is None or not folder.is_dir():
+        raise failure("NL714", f"there is no run to go on with in `{folder}`", help="give the folder of the run")
+    with own(folder) as run, StopRequest() as stop:
+        clean(folder)
+        checkpoint, warnings = load_newest(folder)
+        progress = read_progress(checkpoint)
+        require_same_run(checked, checkpoint, progress, seed)
+        feed = Feed(checked, progress.seed)
+        total = _total(program, feed)
+        with closing(make(progress.seed, total)) as engine:
+            restore(checked, checkpoint, progress, engine, feed)
+            yield from (Notice(item) for item in (*warnings, *compare_environment(progress, engine, device)))
+            set_aside(folder, checkpoint.iteration)
+            run.cut_log(progress.log_bytes)
+            loop = _Loop(
+                checked,
+                program,
+                engine,
+                feed,
+                Evaluation(checked),
+                run,
+                stop,
+                progress.seed,
+                device,
+                total,
+                save_every,
+                checkpoint.iteration,
+            )
+            yield from loop.run(progress.pending)
+
+
+def _total(program: Program, feed: Feed) -> int:
+    reads = tuple(any(feed.source_of.get(value.name) == TRAIN for value in step.graph.inputs) for step in program.steps)
+    return count_iterations(program, reads, feed.sources[TRAIN].steps_per_epoch if TRAIN in feed.sources else None)
+
+
+@final
+class Inputs:
+    """What the steps of one iteration read: batches and draws, each taken when it is first wanted."""
+
+    def __init__(self, feed: Feed, engine: Engine, fixed: Placed) -> None:
+        self._feed = feed
+        self._engine = engine
+        self._values: Placed = dict(fixed)
+
+    def read(self, step: Step) -> Placed:
+        """At least what the step's graph reads, by input."""
+        for value in step.graph.inputs:
+            if value.name not in self._values:
+                source = self._feed.source_of.get(value.name)
+                if source is None:
+                    self._values |= self._engine.draw(self._feed.batch)
+                else:
+                    self._values |= self._engine.place(self._feed.take(source))
+        return self._values
+
+
+@final
+@dataclass(slots=True, eq=False)
+class _Loop:
+    """One process's part of a run."""
+
+    checked: Checked
+    program: Program
+    engine: Engine
+    feed: Feed
+    evaluation: Evaluation
+    folder: RunFolder
+    stop: StopRequest
+    seed: int
+    device: str
+    total: int
+    save_every: int | None
+    saved: int = -1
+    saved_at: float = field(default_factory=time.monotonic)
+
+    def run(self, pending: bool = False) -> Iterator[Record]:
+        """From the checkpoint last saved (or from nothing) to the end, or to the signal that stops it."""
+        iteration = max(self.saved, 0)
+        fixed = self.engine.place(self.feed.fixed)
+        if self.saved < 0:
+            yield self._save(0, pending=False)
+        while True:
+            if pending and self.stop.signal is None:
+                measured = self._evaluate(iteration)
+                pending = measured is None
+                if measured is not None:
+                    self.folder.log(measured)
+                    yield measured
+            if self.stop.signal is not None:
+                if self.saved != iteration:
+                    yield self._save(iteration, pending=pending)
+                yield Stopped(iteration, self.stop.signal, self.folder.path)
+                return
+            if iteration == self.total:
+                break
+            if self._is_time_to_save(iteration):
+                yield self._save(iteration, pending=False)
+            epoch = self.feed.epoch
+            for record in self._run_steps(iteration, Inputs(self.feed, self.engine, fixed), fixed):
+                self.folder.log(record)
+                yield record
+            iteration += 1
+            pending = bool(self.program.metrics) and (self.feed.epoch > epoch or iteration == self.total)
+        if self.saved != iteration:
+            yield self._save(iteration, pending=False)
+        yield Finished(iteration, self.feed.epoch, self.folder.path, self._write_weights())
+
+    def _run_steps(self, iteration: int, shared: Inputs, fixed: Placed) -> Iterator[StepRecord]:
+        for index, step in enumerate(self.program.steps):
+            if not is_due(step, iteration):
+                continue
+            for _ in range(step.repeat):
+                began = time.perf_counter()
+                inputs = shared if step.repeat == 1 else Inputs(self.feed, self.engine, fixed)
+                try:
+                    update = self.engine.update(index, inputs.read(step), iteration, self.total)
+                except NonFinite as error:
+                    raise self._not_finite(error, step, iteration) from error
+                seconds = time.perf_counter() - began
+                yield StepRecord(
+                    iteration + 1, self.feed.epoch, step.name, update.objective, update.learning_rate, update.gradient_norm, seconds
+                )
+
+    def _evaluate(self, iteration: int) -> EvaluationRecord | None:
+        """The metrics; None where a signal came in between."""
+        began = time.perf_counter()
+        metrics = measure_all(self.engine, self.evaluation, self.stop)
+        return None if metrics is None else EvaluationRecord(iteration, self.feed.epoch, metrics, time.perf_counter() - began)
+
+    def _is_time_to_save(self, iteration: int) -> bool:
+        if iteration == self.saved:
+            return False
+        if self.save_every is not None:
+            return iteration % self.save_every == 0
+        return time.monotonic() - self.saved_at >= SAVE_SECONDS
+
+    def _save(self, iteration: int, *, pending: bool) -> CheckpointRecord:
+        began = time.perf_counter()
+        try:
+            self.engine.require_finite()
+        except NonFinite as error:
+            raise self._not_finite(error, self.program.steps[-1], iteration - 1) from error
+        progress = Progress(
+            iteration, pending, self.feed.positions, self.folder.sync_log(), self.seed, self.engine.threads, self.device,
+            show_constants(self.checked), read_versions(),
+        )  # fmt: skip
+        path = write_checkpoint(self.folder.path, iteration, collect(self.checked, self.engine, progress))
+        self.saved, self.saved_at = iteration, time.monotonic()
+        return CheckpointRecord(iteration, path, time.perf_counter() - began)
+
+    def _not_finite(self, error: NonFinite, step: Step, iteration: int) -> Exception:
+        kept = list_checkpoints(self.folder.path)
+        notes = [f"first in `{name}`" for name in error.names]
+        notes += [f"the run's last good state is `{kept[0].name}`"] if kept else []
+        return failure(
+            "NL720",
+            f"the {error.what} of step `{step.name}` is not finite in iteration {iteration + 1}",
+            step.span,
+            notes=tuple(notes),
+            help="lower the learning rate, clip the gradient with `clip_norm`, or look for a logarithm or quotient of 0",
+        )
+
+    def _write_weights(self) -> dict[str, Path]:
+        weights = self.engine.weights()
+        found = {}
+        for name, tensors in weights.items():
+            file = weights_file(name, len(weights))
+            self.folder.write(file, b"".join(encode_weights(tensors)))
+            found[name] = self.folder.path / file
+        return found
+
+
+def weights_file(network: str, count: int) -> str:
+    """What the file with a network's final weights is called where there are `count` networks."""
+    return "model.safetensors" if count == 1 else f"{network}.safetensors"
+
+
+def measure_all(engine: Engine, evaluation: Evaluation, stop: StopRequest | None = None) -> dict[str, float] | None:
+    """The metrics on all evaluation data, averaged over samples; None where a signal came in between."""
+    fixed = engine.place(evaluation.fixed)
+    sums: dict[str, float] = {}
+    count = 0
+    engine.begin_evaluation()
+    try:
+        for rows, batch in evaluation.batches():
+            if stop is not None and stop.signal is not None:
+                return None
+            for name, value in engine.measure(fixed | engine.place(batch), rows).items():
+                sums[name] = sums.get(name, 0.0) + value * rows
+            count += rows
+    finally:
+        engine.end_evaluation()
+    return {name: value / count for name, value in sums.items()}

@@ -1,0 +1,86 @@
+"""What the loop yields: frozen records, each with a `kind` that is also its name in `metrics.jsonl`.
+
+Iterations and epochs count what is finished: the first record of a run has iteration 1. Times are in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, TypeAlias, final
+
+from compiler.diagnostics import Diagnostic
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One update. `gradient_norm` is the L2 norm over all of the step's weights before clipping; `epoch` counts passes over `train`."""
+
+    kind: ClassVar[str] = "step"
+    iteration: int
+    epoch: int
+    step: str
+    objective: float
+    learning_rate: float
+    gradient_norm: float
+    seconds: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class EvaluationRecord:
+    """The metrics on the evaluation data, averages over its samples."""
+
+    kind: ClassVar[str] = "evaluation"
+    iteration: int
+    epoch: int
+    metrics: Mapping[str, float]
+    seconds: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class CheckpointRecord:
+    """A checkpoint that is safely on the disk."""
+
+    kind: ClassVar[str] = "checkpoint"
+    iteration: int
+    path: Path
+    seconds: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to tell that stops nothing: an older checkpoint was used, the number of threads is another one."""
+
+    kind: ClassVar[str] = "notice"
+    diagnostic: Diagnostic
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The last record of a run that a signal ended; its state is saved. The exit code is 128 + `signal`."""
+
+    kind: ClassVar[str] = "stopped"
+    iteration: int
+    signal: int
+    folder: Path
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The last record of a run that came to its end; `weights` are the files of the trained networks by name."""
+
+    kind: ClassVar[str] = "finished"
+    iteration: int
+    epoch: int
+    folder: Path
+    weights: Mapping[str, Path]
+
+
+Record: TypeAlias = StepRecord | EvaluationRecord | CheckpointRecord | Notice | Stopped | Finished

@@ -1,0 +1,143 @@
+"""What a checkpoint's files mean: the state of a run as files, and a run put back into it.
+
+`network.<name>.safetensors` for each network, `optimizers.safetensors`, `random.safetensors`, `spec.yaml`, and `progress.json`. Schedules
+have no state: they follow from the iteration. Nor has the order of the data: it follows from the seed and the positions.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final, final
+
+from compiler.diagnostics import Diagnostic, Severity, SpecError
+from compiler.front.checked import Checked
+from netlang.training.checkpoint import Checkpoint
+from netlang.training.durable import Part
+from netlang.training.engine import Engine
+from netlang.training.failures import failure
+from netlang.training.feed import Feed
+from netlang.training.run_folder import read_versions
+from netlang.training.weights import decode_weights, encode_weights, expected_types
+
+PROGRESS: Final = "progress.json"
+SPEC: Final = "spec.yaml"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run is and what it depends on. `pending` says that the metrics of this iteration are still to be taken."""
+
+    iteration: int
+    pending: bool
+    positions: Mapping[str, Sequence[int]]
+    log_bytes: int
+    seed: int
+    threads: int
+    device: str
+    constants: Mapping[str, str]
+    versions: Mapping[str, str]
+
+
+def network_file(name: str) -> str:
+    return f"network.{name}.safetensors"
+
+
+def show_constants(checked: Checked) -> dict[str, str]:
+    """The constants under `let` with their values, the command line's included."""
+    return {name: str(value) for name, value in checked.constants.items()}
+
+
+def spec_text(checked: Checked) -> str:
+    return checked.source.text if checked.source is not None else ""
+
+
+def collect(checked: Checked, engine: Engine, progress: Progress) -> dict[str, Sequence[Part]]:
+    """The files of a checkpoint; views of the engine's memory, to be written before the next update."""
+    files: dict[str, Sequence[Part]] = {
+        network_file(name): encode_weights(tensors) for name, tensors in engine.weights().items()
+    }  # fmt: skip
+    files["optimizers.safetensors"] = encode_weights(engine.optimizers())
+    files["random.safetensors"] = encode_weights(engine.random_states())
+    files[SPEC] = [spec_text(checked).encode()]
+    files[PROGRESS] = [json.dumps(asdict(progress), indent=1).encode()]
+    return files
+
+
+def read_progress(checkpoint: Checkpoint) -> Progress:
+    """What the checkpoint says about its run; SpecError NL715 where it is none of ours."""
+    try:
+        return Progress(**json.loads(bytes(checkpoint.files[PROGRESS])))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _foreign(checkpoint, str(error)) from error
+
+
+def require_same_run(checked: Checked, checkpoint: Checkpoint, progress: Progress, seed: int | None) -> None:
+    """SpecError NL717 where the spec, a constant or the seed is not the one that the run was started with."""
+    before, now = bytes(checkpoint.files.get(SPEC, b"")).decode(errors="replace"), spec_text(checked)
+    help = "continue with what the run was started with, or start a new run"
+    if before != now:
+        raise failure("NL717", "the spec has changed since the run was started", notes=_first_difference(before, now), help=help)
+    constants = show_constants(checked)
+    changed = [name for name in sorted(constants.keys() | progress.constants.keys()) if constants.get(name) != progress.constants.get(name)]
+    if changed:
+        notes = tuple(
+            f"`{name}` was {progress.constants.get(name, 'not set')}, is {constants.get(name, 'not set')}" for name in changed[:5]
+        )
+        raise failure("NL717", "a constant has another value than when the run was started", notes=notes, help=help)
+    if seed is not None and seed != progress.seed:
+        raise failure("NL717", f"the run was started with the seed {progress.seed}, not {seed}", help=help)
+
+
+def _first_difference(before: str, now: str) -> tuple[str, ...]:
+    old, new = before.splitlines(), now.splitlines()
+    for kind, start, end, new_start, new_end in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if kind != "equal":
+            was = old[start] if start < end else "no such line"
+            is_now = new[new_start] if new_start < new_end else "no such line"
+            return (f"line {new_start + 1} was `{was.strip()[:100]}`", f"line {new_start + 1} is `{is_now.strip()[:100]}`")
+    return ("only line ends differ",)
+
+
+def compare_environment(progress: Progress, engine: Engine, device: str) -> tuple[Diagnostic, ...]:
+    """Warnings about what lets the numbers of the continued run differ from an unbroken one's."""
+    pairs: list[tuple[str, object, object]] = [("threads", progress.threads, engine.threads), ("device", progress.device, device)]
+    versions = read_versions()
+    pairs += [(f"version of {name}", progress.versions.get(name), versions[name]) for name in versions]
+    return tuple(
+        Diagnostic(
+            "NL718",
+            f"the run was started with {what} {before}, and goes on with {now}: results may differ in the last digits",
+            None,
+            severity=Severity.WARNING,
+        )
+        for what, before, now in pairs
+        if before != now
+    )
+
+
+def restore(checked: Checked, checkpoint: Checkpoint, progress: Progress, engine: Engine, feed: Feed) -> None:
+    """Put engine and feed where the checkpoint was taken. Raises SpecError."""
+    decoded: dict[str, Any] = {}
+    for name in engine.weights():
+        if network_file(name) not in checkpoint.files:
+            raise _foreign(checkpoint, f"it has no `{network_file(name)}`")
+        shown = f"{checkpoint.path}/{network_file(name)}"
+        decoded[name] = decode_weights(checkpoint.files[network_file(name)], shown, expected_types(checked.networks[name]))
+    engine.load_weights(decoded)
+    try:
+        optimizers, random_states = (
+            decode_weights(checkpoint.files[f"{name}.safetensors"], f"{checkpoint.path}/{name}.safetensors")
+            for name in ("optimizers", "random")
+        )
+        engine.load_state(optimizers, random_states)
+        feed.seek({name: (place[0], place[1]) for name, place in progress.positions.items()})
+    except (KeyError, ValueError, IndexError) as error:
+        raise _foreign(checkpoint, str(error)) from error
+
+
+def _foreign(checkpoint: Checkpoint, reason: str) -> SpecError:
+    return failure("NL715", f"`{checkpoint.path}` is no checkpoint of this program: {reason}")

@@ -33,9 +33,10 @@ class Slot:
 @final
 @dataclass(frozen=True, slots=True)
 class SizeNote:
-    """A size in a shape comment; it has no say in whether texts are alike."""
+    """A size in a shape comment; it has no say in whether texts are alike. `letter` stands for it where it is not one number."""
 
     text: str
+    letter: str = "D"
 
 
 Piece: TypeAlias = str | Slot | SizeNote
@@ -122,6 +123,7 @@ class Shared:
     landmarks: Sequence[Landmarks]
     parameters: list[Parameter] = field(default_factory=list)
     _by_vector: dict[tuple[str, ...], Parameter] = field(default_factory=dict)
+    _letters: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         slots: dict[tuple[str, ...], list[Slot]] = {}
@@ -176,7 +178,7 @@ class Shared:
             if isinstance(first, Slot):
                 text += self._slot(first, tuple(piece.text for piece in pieces if isinstance(piece, Slot)))
             elif isinstance(first, SizeNote):
-                text += self._note(tuple(piece.text for piece in pieces if isinstance(piece, SizeNote)))
+                text += self._note(tuple(piece.text for piece in pieces if isinstance(piece, SizeNote)), first.letter)
             else:
                 text += first
         return text.replace("(, ", "(")
@@ -187,21 +189,33 @@ class Shared:
             return slot.lead + parameter.name
         return "" if slot.text == slot.default else slot.lead + slot.text
 
-    def _note(self, vector: tuple[str, ...]) -> str:
-        """A size that differs: the parameter that agrees, or a multiple of one, or a symbol with a prime."""
+    def _note(self, vector: tuple[str, ...], letter: str) -> str:
+        """A size that differs: the parameter that agrees, or a multiple of one, or a letter, with primes from its second size on."""
         if len(set(vector)) == 1:
             return vector[0]
         if vector in self._by_vector:
             return self._by_vector[vector].name
-        if all(text.isdigit() for text in vector):
-            for other, parameter in self._by_vector.items():
-                if all(text.isdigit() and int(text) for text in other):
-                    ratios = {divmod(int(a), int(b)) for a, b in zip(vector, other, strict=True)}
-                    if len(ratios) == 1 and min(ratios)[1] == 0:
-                        return f"{min(ratios)[0]}*{parameter.name}"
-            return "_"
-        symbol = next((found.group() for text in vector if (found := re.search(r"[A-Za-z_]\w*", text))), "_")
-        return f"{symbol}'"
+        numbers = all(text.isdigit() for text in vector)
+        for other, parameter in self._by_vector.items() if numbers else ():
+            if all(text.isdigit() and int(text) for text in other):
+                ratios = {divmod(int(a), int(b)) for a, b in zip(vector, other, strict=True)}
+                if len(ratios) == 1 and min(ratios)[1] == 0:
+                    return f"{min(ratios)[0]}*{parameter.name}"
+        if vector not in self._letters:
+            symbols = [found.group() for text in vector if (found := re.search(r"[A-Za-z_]\w*", text))]
+            name = f"{symbols[0]}'" if symbols else letter
+            while name in self._letters.values():
+                name += "'"
+            self._letters[vector] = name
+        return self._letters[vector]
+
+    def comment(self, index: int) -> str:
+        """The comment of one line."""
+        return self._resolve([variant[index].comment for variant in self.variants])
+
+    def keyword_arguments(self, index: int) -> list[Slot]:
+        """The same, all by keyword."""
+        return [Slot(item.name, item.values[index], f"{', ' if count else ''}{item.name}=") for count, item in enumerate(self.parameters)]
 
     def arguments(self, index: int) -> list[Slot]:
         """What is passed for the text of that index, in the order of the parameters."""

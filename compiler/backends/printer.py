@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, final
 
 from compiler.backends.names import Names
-from compiler.backends.pieces import Line, Pieces, SizeNote
+from compiler.backends.pieces import Line, Piece, Pieces, SizeNote
 from compiler.backends.sizes import Sizes
 from compiler.ir.dims import Dim
 from compiler.ir.graph import Graph, Node, Value
@@ -24,19 +24,22 @@ LONGEST: Final = 100
 SHORT: Final = 16
 DEEPEST: Final = 4
 
+LETTERS: Final = {1: "D", 2: "ND", 3: "NCL", 4: "NCHW", 5: "NCDHW"}
+
 Render = Callable[[tuple[Code, ...]], str]
 
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Unit:
-    """One expression: from operands to results, printed by `render`."""
+    """One expression: from operands to results, printed by `render`; one that is `alone` is not nested into another."""
 
     operands: tuple[Value, ...]
     results: tuple[Value, ...]
     entry: str
     render: Render
     random: bool = False
+    alone: bool = False
 
     @property
     def is_scalar(self) -> bool:
@@ -79,11 +82,22 @@ def shape_note(type: TensorType, sizes: Sizes) -> Pieces:
     if not type.shape:
         return ()
     prefix = "" if type.dtype is DType.f32 else str(type.dtype)
-    pieces: list[str | SizeNote] = [f"# {prefix}["]
+    letters = LETTERS.get(type.rank, "ABCDEFGH")
+    pieces: list[Piece] = [f"# {prefix}["]
     for index, dim in enumerate(type.shape):
         pieces += [", "] * (index > 0)
-        pieces.append(SizeNote(sizes.note(dim)))
+        pieces.append(SizeNote(sizes.note(dim), letters[index]))
     return (*pieces, "]")
+
+
+def inputs_note(inputs: dict[Value, str], sizes: Sizes) -> Pieces:
+    """`# image [N, 3, H, W]`: the types of a function's inputs."""
+    note: list[Piece] = []
+    for value, name in inputs.items():
+        shape = shape_note(value.type, sizes)
+        if shape:
+            note += [", " if note else "# ", f"{name} ", str(shape[0]).removeprefix("# "), *shape[1:]]
+    return tuple(note)
 
 
 @final
@@ -156,7 +170,7 @@ class BodyPrinter:
         uses = self._uses.get(value, [])
         if value in self._outputs:
             return value is self._alone and not uses
-        if len(uses) != 1 or value in self._entry_of:
+        if len(uses) != 1 or value in self._entry_of or (unit.alone and uses[0].alone):
             return False
         return uses[0].entry == unit.entry or not unit.entry
 

@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 from compiler.backends.names import Names, class_name, identifier
-from compiler.backends.pieces import Line, Piece, Pieces
-from compiler.backends.printer import BodyPrinter, PrintedLowering, Unit, shape_note, tensor_operands
+from compiler.backends.pieces import Line, Pieces
+from compiler.backends.printer import BodyPrinter, PrintedLowering, Unit, inputs_note, tensor_operands
+from compiler.backends.sharing import Reads, output_fields, read_method, reads_by_forward
 from compiler.backends.sizes import Sizes
 from compiler.backends.torch_modules import Modules
 from compiler.ir.graph import Call, Graph, Node, Value, called_networks
 from compiler.ir.op import Code
 from compiler.passes.prune import prune
-
-Reads = tuple[str, ...]
 
 
 @final
@@ -54,15 +53,6 @@ class TorchFile:
             wanted, count = f"{name}{count}", count + 1
         return self.claim(wanted)
 
-    def note_reads(self, graphs: Iterable[Graph]) -> None:
-        """Collect which outputs and entries are read by methods of their own."""
-        for graph in graphs:
-            for node in graph.nodes:
-                if isinstance(node.op, Call) and node.op.reads and not reads_by_forward(node.op.graph, node.op.reads):
-                    known = self.reads.setdefault(node.op.graph.name, [])
-                    if node.op.reads not in known:
-                        known.append(node.op.reads)
-
     def reads_of(self, graph: Graph) -> list[Reads]:
         return [reads for reads in self.reads.get(graph.name, []) if all(graph.read(name) is not None for name in reads)]
 
@@ -74,29 +64,6 @@ class TorchFile:
             fields = "\n".join(f"    {item}: torch.Tensor" for item in output_fields(graph).values())
             self.sections.append(f"class {name}(NamedTuple):\n{fields}")
         return self.records[key]
-
-
-def output_fields(graph: Graph) -> dict[str, str]:
-    """Fields of the record of a graph's outputs."""
-    names = Names({"count", "index"})
-    return {name: names.claim(name or "output") for name in graph.outputs}
-
-
-def reads_by_forward(graph: Graph, reads: Reads) -> bool:
-    """Whether `forward` computes these reads and nothing else."""
-    if reads == tuple(graph.outputs):
-        return True
-    if len(reads) != 1 or reads[0] not in graph.outputs:
-        return False
-    return len(prune(graph, reads).nodes) == len(prune(graph, tuple(graph.outputs)).nodes)
-
-
-def read_method(reads: Reads) -> str:
-    """The name of the method that computes these outputs and entries."""
-    words = [identifier(name) if name else "output" for name in reads]
-    if len(words) > 4:
-        words = [words[0], "to", words[-1], str(len(words))]
-    return f"read_{'_'.join(words)}"
 
 
 @final
@@ -176,12 +143,7 @@ def _head(
     tensors = [f"{item}: torch.Tensor" for item in inputs.values()]
     listed = [*modules, *tensors] if step else [*tensors, *(["*", *modules] if modules else [])]
     text = f"def {name}({', '.join([*(['self'] if method else []), *listed])}) -> {returned}:"
-    comment: list[Piece] = []
-    for value, item in inputs.items():
-        note = shape_note(value.type, sizes)
-        if note:
-            comment += [", " if comment else "# ", f"{item} ", str(note[0]).removeprefix("# "), *note[1:]]
-    return Line(depth, (text,), tuple(comment))
+    return Line(depth, (text,), inputs_note(inputs, sizes))
 
 
 def _units(graph: Graph, modules: Modules, scope: _Scope) -> Iterable[Unit]:
@@ -190,7 +152,7 @@ def _units(graph: Graph, modules: Modules, scope: _Scope) -> Iterable[Unit]:
     for node in graph.nodes:
         chain = members.get(node.results[0]) if node.results else None
         if chain is None:
-            yield Unit(node.operands, node.results, node.entry, _renderer(scope, node), node.op.random)
+            yield Unit(node.operands, node.results, node.entry, _renderer(scope, node), node.op.random, isinstance(node.op, Call))
         elif node.results == (chain.result,):
             yield Unit((chain.operand,), (chain.result,), node.entry, _caller(modules.access(chain.path)))
 

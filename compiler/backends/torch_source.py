@@ -15,7 +15,8 @@ from compiler.backends.constructors import constructor
 from compiler.backends.copying import copy_functions, emitted_names
 from compiler.backends.names import Names, class_name, docstring
 from compiler.backends.pieces import Landmarks, Line, Pieces, Shared, lines_key
-from compiler.backends.torch_functions import TorchFile, Use, print_function, read_method
+from compiler.backends.sharing import block_groups, collect_reads, read_method
+from compiler.backends.torch_functions import TorchFile, Use, print_function
 from compiler.backends.torch_modules import Modules, construction, find_modules, find_whole
 from compiler.backends.wrapping import wrap
 from compiler.front.values import BlockFunction, OpFunction
@@ -71,7 +72,7 @@ def print_torch(graphs: list[Graph], title: str = "") -> TorchText:
     """`torch_source` with the names it chose."""
     order = calling_order(*expand_all(graphs, lacks_torch))
     file = TorchFile(Names(emitted_names("torch", "F")))
-    file.note_reads(order)
+    file.reads = collect_reads(order)
     networks = {graph.name: file.claim_class(class_name(graph.name)) for graph in order if graph.kind == "network"}
     steps = {graph.name: file.claim(graph.name) for graph in order if graph.kind == "step"}
     for members in block_groups(order):
@@ -84,23 +85,6 @@ def print_torch(graphs: list[Graph], title: str = "") -> TorchText:
             lines = print_function(file, graph, Modules(), steps[graph.name], depth=0, method=False)
             file.sections.append("\n".join(Shared([lines], [Landmarks()]).lines()))
     return TorchText(_file_text(file, title), networks, steps)
-
-
-def block_groups(order: list[Graph]) -> list[list[Graph]]:
-    """Blocks of one name together, after all that any of them calls; apart where blocks of two names call each other."""
-    levels: dict[Graph, int] = {}
-    for graph in order:
-        levels[graph] = 1 + max((levels[node.op.graph] for node in graph.nodes if isinstance(node.op, Call)), default=0)
-    highest: dict[str, int] = {}
-    for graph, level in levels.items():
-        highest[graph.name] = max(level, highest.get(graph.name, 0))
-    calls = [(graph.name, node.op.graph.name) for graph in order for node in graph.nodes if isinstance(node.op, Call)]
-    together = all(highest[caller] > highest[callee] for caller, callee in calls)
-    groups: dict[tuple[int, str], list[Graph]] = {}
-    for graph in order:
-        if graph.kind == "block":
-            groups.setdefault((highest[graph.name] if together else levels[graph], graph.name), []).append(graph)
-    return [members for _, members in sorted(groups.items(), key=lambda item: item[0][0])]
 
 
 def _file_text(file: TorchFile, title: str) -> str:

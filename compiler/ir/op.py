@@ -10,7 +10,7 @@ Lowerings return source text. Operand texts arrive as `Code`, which knows how ti
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar, final
 
@@ -119,6 +119,10 @@ class Lowering(ABC):
         return f"({texts[0]},)" if len(texts) == 1 else f"({', '.join(texts)})"
 
 
+Derivative = Mapping[str, str | None] | None
+"""Texts of gradients by operand; see `Op.derivatives`."""
+
+
 @dataclass(frozen=True)
 class Op(ABC):
     """Abstract: an operation of the language. Subclasses are final frozen dataclasses; one without attributes needs no decorator."""
@@ -126,6 +130,7 @@ class Op(ABC):
     name: ClassVar[str]
     operands: ClassVar[tuple[str, ...]] = ("x",)
     formula: ClassVar[str | None] = None
+    derivative: ClassVar[Derivative] = None
     family: ClassVar[str] = ""
     random: ClassVar[bool] = False
 
@@ -155,6 +160,19 @@ class Op(ABC):
     def numpy(self, at: Lowering, *arguments: Code) -> str:
         """The expression with NumPy (`np`), in evaluation mode, given operands and then parameters; ops with a formula need none."""
         raise NotImplementedError(f"{self.name} has neither a NumPy form nor a formula")
+
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        """For each operand and parameter (variadic ones as `x0`, `x1` …) its gradient as text of the language.
+
+        Names in the text: operands, parameters, attributes, `result` and `g`, the gradient of the result (lists where there
+        are several results), and the symbolic sizes. The gradient may have the shape that broadcasting gave: it is summed to
+        the operand's. No text: the result does not change with it. No mapping: the formula is differentiated instead.
+        """
+        return self.derivative
+
+    def training(self, *operands: TensorType) -> str | None:
+        """What a formula says in training mode, where that differs: the result, then the new value of each buffer."""
+        return None
 
     def cost(self, operands: tuple[TensorType, ...], results: tuple[TensorType, ...]) -> Dim:
         """Multiply-adds of one evaluation; products only, as papers count them."""

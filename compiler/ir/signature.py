@@ -153,6 +153,8 @@ def _convert_scalar(annotation: Any, value: object) -> object:
         return float(value)
     if annotation is str and isinstance(value, str | Word):
         return value if isinstance(value, str) else value.text
+    if annotation is DType and isinstance(value, DType):
+        return value
     if annotation is DType:
         return _convert_choice(tuple(item.value for item in DType), value, DType)
     if annotation is types.NoneType and value is None:

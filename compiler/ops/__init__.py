@@ -6,6 +6,7 @@ from compiler.ops import (
     classification,
     conv,
     elementwise,
+    fill,
     functions,
     index,
     join,
@@ -24,6 +25,7 @@ from compiler.ops import (
 from compiler.ops.base import OPS, UnknownOp, near_names, op_named, register
 
 FAMILIES = (
+    fill,
     elementwise,
     functions,
     arithmetic,

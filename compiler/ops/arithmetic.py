@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, final
 
-from compiler.ir.op import ATOM, COMPARISON, NEGATION, POWER, PRODUCT, SUM, Code, Lowering, Op, RuleError, Sample, SampleTensor
+from compiler.ir.op import ATOM, COMPARISON, NEGATION, POWER, PRODUCT, SUM, Code, Derivative, Lowering, Op, RuleError, Sample, SampleTensor
 from compiler.ir.types import DType, TensorType, promote
 from compiler.ops.base import Binary, broadcast_types, infix, register
 
@@ -99,6 +99,7 @@ class Add(Arithmetic):
     name: ClassVar[str] = "add"
     sign: ClassVar[str] = "+"
     level: ClassVar[int] = SUM
+    derivative: ClassVar[Derivative] = {"x": "g", "y": "g"}
 
 
 @register
@@ -119,6 +120,7 @@ class Mul(Arithmetic):
 
     name: ClassVar[str] = "mul"
     sign: ClassVar[str] = "*"
+    derivative: ClassVar[Derivative] = {"x": "g * y", "y": "g * x"}
 
 
 @register

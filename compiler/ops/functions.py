@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, ClassVar, final
 
-from compiler.ir.op import Code, Lowering, emitted
+from compiler.ir.op import Code, Derivative, Lowering, emitted
 from compiler.ops.base import Unary, register
 
 if TYPE_CHECKING:
@@ -143,6 +143,7 @@ class Tanh(Unary):
     """The hyperbolic tangent."""
 
     name: ClassVar[str] = "tanh"
+    derivative: ClassVar[Derivative] = {"x": "g * (1 - result * result)"}
     family: ClassVar[str] = "activation"
     torch_function: ClassVar[str] = "torch.tanh"
     numpy_function: ClassVar[str] = "np.tanh"

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import typing
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, final
 
 from compiler.diagnostics import Fix
 from compiler.front import ast
 from compiler.front.scope import Frame
-from compiler.front.values import POISON, Argument, Poison, Unresolved, describe, is_tensor
-from compiler.ir.signature import Attribute, KindError, Signature, Word
+from compiler.front.suggest import suggest
+from compiler.front.values import POISON, Argument, Poison, Source, Unresolved, describe, is_tensor
+from compiler.ir.dims import Dim
+from compiler.ir.signature import Attribute, KindError, Signature, Word, format_constant
 from compiler.ir.types import DType
-from compiler.ops import near_names
 from compiler.source import Span
+
+MOST_NAMES = 6
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The attributes of a call: converted values, and the arguments they come from (defaults have none)."""
+
+    values: dict[str, Any]
+    arguments: dict[str, Argument]
 
 
 def bind(
@@ -23,40 +35,17 @@ def bind(
     positional: list[Argument],
     keywords: dict[str, Argument],
     span: Span,
-) -> dict[str, Any] | None:
-    """The attributes of a call by name, converted; None when something was reported or is poison."""
-    given: dict[str, Any] = {}
-    good = True
-    remaining = list(positional)
-    for attribute in attributes:
-        if not remaining:
-            break
-        if attribute.variadic:
-            listed = len(remaining) == 1 and isinstance(remaining[0].value, tuple)
-            whole = remaining[0].value if listed else tuple(item.value for item in remaining)
-            argument = replace(remaining[0], value=POISON if any(isinstance(item.value, Poison) for item in remaining) else whole)
-            remaining = []
-        else:
-            argument = remaining.pop(0)
-        given[attribute.name] = argument
-    if remaining:
-        item = remaining[0]
-        if isinstance(item.value, Poison):
-            return None
-        frame.sink.report(
-            "NL303" if not is_tensor(item.value) else "NL308",
-            f"`{item.text}` is one argument too many for `{signature.name}`",
-            item.span,
-            help=f"the signature is `{signature}`",
-            notes=frame.notes,
-        )
-        good = False
+) -> Bound | None:
+    """The attributes of a call; None when something was reported or is poison."""
+    given, surplus = _assign(frame, attributes, positional)
+    good = surplus is None
+    if surplus is not None and not isinstance(surplus.value, Poison):
+        _report_surplus(frame, signature, surplus)
+    known = check_keywords(frame, signature, keywords)
+    good = good and known
     for name, argument in keywords.items():
         if name in given:
-            frame.sink.report("NL306", f"`{name}` is given twice", _keyword_span(frame, argument), notes=frame.notes)
-            good = False
-        elif all(item.name != name for item in attributes):
-            _report_unknown_attribute(frame, signature, name, _keyword_span(frame, argument))
+            frame.sink.report("NL306", f"`{name}` is given twice", keyword_span(frame, argument), notes=frame.notes)
             good = False
         given.setdefault(name, argument)
     result: dict[str, Any] = {}
@@ -66,31 +55,81 @@ def bind(
             good = good and not isinstance(converted, Poison)
             result[attribute.name] = converted
         elif attribute.required:
-            frame.sink.report(
-                "NL304",
-                f"`{signature.name}` needs `{attribute.name}`",
-                span,
-                help=f"the signature is `{signature}`",
-                notes=frame.notes,
-            )
             good = False
-    return result if good else None
+            if known:
+                frame.sink.report(
+                    "NL304", f"`{signature.name}` needs `{attribute.name}`", span, help=_show_signature(signature), notes=frame.notes
+                )
+    return Bound(result, given) if good else None
 
 
-def _keyword_span(frame: Frame, argument: Argument) -> Span:
+def _assign(frame: Frame, attributes: tuple[Attribute, ...], positional: list[Argument]) -> tuple[dict[str, Argument], Argument | None]:
+    """Arguments without a name by the attribute they fill, and the first that fills none."""
+    given: dict[str, Argument] = {}
+    remaining = list(positional)
+    for attribute in attributes:
+        if not remaining:
+            break
+        if not attribute.variadic:
+            given[attribute.name] = remaining.pop(0)
+            continue
+        if len(remaining) > 1 or not isinstance(remaining[0].value, tuple):
+            given[attribute.name] = _join(frame, remaining)
+        else:
+            given[attribute.name] = remaining[0]
+        remaining = []
+    return given, remaining[0] if remaining else None
+
+
+def _join(frame: Frame, arguments: list[Argument]) -> Argument:
+    """Several positional values as one list: `reshape(N, 16)`."""
+    first, last = arguments[0], arguments[-1]
+    poisoned = any(isinstance(item.value, Poison) for item in arguments)
+    value = POISON if poisoned else tuple(item.value for item in arguments)
+    if first.expr is None or last.expr is None:
+        return replace(first, value=value)
+    text = first.text if first is last else ", ".join(item.text for item in arguments)
+    return Argument(value, frame.scalar.locate(first.expr.start, last.expr.end), text, first.expr)
+
+
+def check_keywords(frame: Frame, signature: Signature, keywords: dict[str, Argument]) -> bool:
+    """Whether every named argument names an attribute; reports those that do not."""
+    names = [item.name for item in signature.attributes]
+    unknown = [name for name in keywords if name not in names]
+    for name in unknown:
+        operands = [item for item in signature.operands if item[0] != "*"]
+        report_unknown(frame, "NL302", f"`{signature.name}` has no attribute `{name}`", keyword_span(frame, keywords[name]), name,
+                       [*names, *operands], _show_signature(signature))  # fmt: skip
+    return not unknown
+
+
+def report_unknown(frame: Frame, code: str, message: str, span: Span, name: str, known: list[str], help: str | None) -> None:
+    """Report a name that is not among the known ones, with the one that was meant, or else `help`, as the cure."""
+    near = suggest(name, known, frame.sink)
+    fix = Fix(span, near) if near is not None and span.text == name else None
+    frame.sink.report(code, message, span, help=help if near is None else f"did you mean `{near}`?", fix=fix, notes=frame.notes)
+
+
+def keyword_span(frame: Frame, argument: Argument) -> Span:
+    """Where an argument's name stands, or the argument where it has none."""
     if isinstance(argument.expr, ast.Keyword):
         return frame.scalar.locate(argument.expr.start, argument.expr.start + len(argument.expr.name))
     return argument.span
 
 
-def _report_unknown_attribute(frame: Frame, signature: Signature, name: str, span: Span) -> None:
-    near = near_names(name, [item.name for item in signature.attributes] + [item for item in signature.operands if item[0] != "*"])
+def _show_signature(signature: Signature) -> str:
+    return f"the signature is `{signature}`"
+
+
+def _report_surplus(frame: Frame, signature: Signature, surplus: Argument) -> None:
+    if isinstance(surplus.value, Unresolved):
+        report_unknown_name(frame, surplus.value)
+        return
     frame.sink.report(
-        "NL302",
-        f"`{signature.name}` has no attribute `{name}`",
-        span,
-        help=f"did you mean `{near[0]}`?" if near else f"the signature is `{signature}`",
-        fix=Fix(span, near[0]) if near else None,
+        "NL303" if not is_tensor(surplus.value) else "NL308",
+        f"`{surplus.text}` is one argument too many for `{signature.name}`",
+        surplus.span,
+        help=_show_signature(signature),
         notes=frame.notes,
     )
 
@@ -119,27 +158,50 @@ def _convert(frame: Frame, signature: Signature, attribute: Attribute, argument:
     try:
         return attribute.convert(value)
     except KindError as error:
-        near = near_names(value.text, list(error.choices)) if isinstance(value, Word) else []
+        wanted = f"`{attribute.name}` of `{signature.name}` expects {error.expected}"
+        near = suggest(value.text, error.choices, frame.sink) if isinstance(value, Word) else None
         frame.sink.report(
             "NL305",
-            f"`{attribute.name}` of `{signature.name}` expects {error.expected}, but `{argument.text}` is {describe(value)}"
-            if not isinstance(value, Word | int | float) or isinstance(value, bool)
-            else f"`{attribute.name}` of `{signature.name}` expects {error.expected}, not `{argument.text}`",
+            f"{wanted}{_contrast(argument.text, value)}",
             argument.span,
-            help=f"did you mean `{near[0]}`?" if near else None,
-            fix=Fix(argument.span, near[0]) if near else None,
+            help=f"did you mean `{near}`?" if near is not None else _suggest_integer(argument.text, value),
+            fix=Fix(argument.span, near) if near is not None and argument.span.text == argument.text else None,
             notes=frame.notes,
         )
         return POISON
 
 
-def report_unknown_name(frame: Frame, name: Unresolved) -> None:
-    near = near_names(name.name, frame.known_names())
-    frame.sink.report(
-        "NL140",
-        f"nothing is called `{name.name}` here",
-        name.span,
-        help=f"did you mean `{near[0]}`?" if near else None,
-        fix=Fix(name.span, near[0]) if near else None,
-        notes=frame.notes,
+def _contrast(text: str, value: object) -> str:
+    """What was given in place of what was expected: `, not …`, or `, but … is …` where its text does not show it."""
+    if isinstance(value, Word) or (isinstance(value, int | float | Dim) and format_constant(value) == text):
+        return f", not `{text}`"
+    if isinstance(value, int | float | Dim):
+        return f", but `{text}` is `{format_constant(value)}`"
+    return f", but `{text}` is {describe(value, text)}"
+
+
+def _suggest_integer(text: str, value: object) -> str | None:
+    """The cure for a number with a fraction of 0."""
+    if not isinstance(value, float) or not value.is_integer():
+        return None
+    return "divide with `//`: it gives an integer" if "/" in text else f"write `{int(value)}`"
+
+
+def _list_names(frame: Frame) -> str | None:
+    """The names of tensors and sources within reach, if they are few."""
+    names = [name for name, value in frame.local.values.items() if is_tensor(value) or isinstance(value, Source)]
+    return (
+        f"there {'is' if len(names) == 1 else 'are'} {', '.join(f'`{item}`' for item in names)}" if 0 < len(names) <= MOST_NAMES else None
     )
+
+
+def report_unknown_name(frame: Frame, name: Unresolved) -> None:
+    """Report a name that means nothing; where only constants can stand, a text without quotes is likely."""
+    help_text = None
+    if name.name == "None":
+        help_text = "leave it out: what is not given takes its default"
+    elif frame.builder is None:
+        help_text = f'a text stands in double quotes: `"{name.name}"`'
+    else:
+        help_text = _list_names(frame)
+    report_unknown(frame, "NL140", f"nothing is called `{name.name}` here", name.span, name.name, frame.known_names(), help_text)

@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from compiler.diagnostics import Severity
+from compiler.diagnostics import Fix, Severity
 from compiler.front import ast
 from compiler.front.builder import GraphBuilder, InitRule
 from compiler.front.calls import coerce
 from compiler.front.evaluate import evaluate, evaluate_constant, evaluate_pipeline
 from compiler.front.records import read_record
 from compiler.front.scope import Frame, Local, Task
-from compiler.front.spec import Body
+from compiler.front.spec import Body, text_of
+from compiler.front.suggest import suggest
 from compiler.front.tree import Mapping, Node, Pair, Scalar, Sequence
 from compiler.front.values import POISON, Applied, Argument, Poison
 from compiler.ir.dims import Dim
@@ -32,13 +33,13 @@ def elaborate_entries(frame: Frame, body: Body) -> Task:
     graph, local = builder.graph, frame.local
     local.pending = {entry.name: entry.key.span for entry in body.entries if entry.key is not entry.expression}
     incoming: Argument | None = None
-    if len(graph.inputs) == 1:
-        (name, pair), *_ = body.inputs.items() or [("x", Pair(body.key, body.key))]
-        incoming = Argument(graph.inputs[0], pair.key.span, name)
+    if len(body.inputs) <= 1:
+        name, span = next(((name, pair.key.span) for name, pair in body.inputs.items()), ("x", body.key.span))
+        incoming = Argument(local.values[name], span, name)
     failed = False
     for entry in body.entries:
         inner = frame.at(entry.expression)
-        expr = frame.elaboration.parse(entry.expression)
+        expr = None if entry.misshapen else frame.elaboration.parse(entry.expression)
         value: Any = POISON
         if expr is not None:
             with builder.open_entry(entry.name):
@@ -63,15 +64,10 @@ def read_outputs(frame: Frame, body: Body) -> Task:
     node = body.outputs
     if node is None:
         if not body.entries:
-            frame.sink.report("NL122", f"`{body.name}` has no entries", body.key.span, help="list its layers")
             return
         last = body.entries[-1]
         value = frame.local.values[last.name]
-        if isinstance(value, tuple):
-            frame.sink.report("NL312", f"`{last.name}` is a list of tensors", last.expression.span, help="name one under `outputs`")
-        tensor = (
-            coerce(frame.at(last.expression), Argument(value, last.expression.span, last.name)) if not isinstance(value, tuple) else POISON
-        )
+        tensor = coerce(frame.at(last.expression), Argument(value, last.expression.span, last.name))
         if isinstance(tensor, Value):
             outputs[""] = tensor
         return
@@ -136,11 +132,14 @@ def read_type(frame: Frame, node: Node, prefix: str = "") -> Task:
     if isinstance(expr, ast.Name) and expr.name in tuple(DType):
         return TensorType(DType(expr.name), ())
     if expr is not None:
+        named = expr.base if isinstance(expr, ast.Index) else expr
+        near = suggest(named.name, tuple(DType), frame.sink) if isinstance(named, ast.Name) else None
         frame.sink.report(
             "NL138",
-            f"`{inner.text(expr)}` is not a type",
-            node.span,
-            help=f"write `[N, 3, H, W]`, or with a dtype `i64[N, T]`; dtypes are {', '.join(DType)}",
+            f"`{inner.text(named)}` is not a type",
+            inner.span(named),
+            help=f"did you mean `{near}`?" if near else f"write `[N, 3, H, W]`, or with a dtype `i64[N, T]`; dtypes are {', '.join(DType)}",
+            fix=Fix(inner.span(named), near) if near else None,
         )
     return POISON
 
@@ -187,7 +186,7 @@ def make_frame(
     outer: Frame, body: Body, graph: Graph, constants: dict[str, Any], notes: tuple[str, ...], inits: tuple[InitRule, ...]
 ) -> Frame:
     """The frame in which a body is elaborated."""
-    keys = {name: scalar.value for name, scalar in body.keys.items()}
+    keys = {name: text_of(pair.value) for name, pair in body.keys.items()}
     builder = GraphBuilder(graph, keys, inits)
     return Frame(outer.elaboration, outer.file, Local(dict(constants)), body.key, builder, notes, outer.blocks, inits)
 

@@ -6,12 +6,13 @@ Positional arguments that are tensors are operands; where the first operand is m
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
-from compiler.diagnostics import Diagnostic, Fix, Label
+from compiler.diagnostics import Diagnostic, Label
 from compiler.front import ast
-from compiler.front.binding import bind, choices_of, report_unknown_name
+from compiler.front.binding import bind, check_keywords, choices_of, report_unknown, report_unknown_name
 from compiler.front.scope import Frame, Local, Task
 from compiler.front.values import (
     POISON,
@@ -36,8 +37,10 @@ from compiler.ir.graph import Value
 from compiler.ir.op import Op, RuleError
 from compiler.ir.signature import signature_of
 from compiler.ir.types import DType, TensorType
-from compiler.ops import near_names, op_named
+from compiler.ops import op_named
 from compiler.source import Span
+
+OPERAND = re.compile(r"\{(\w+)\}")
 
 
 def call(frame: Frame, expr: ast.Call, incoming: Argument | None, *, awaits: bool = False) -> Task:
@@ -54,7 +57,7 @@ def call(frame: Frame, expr: ast.Call, incoming: Argument | None, *, awaits: boo
             frame.sink.report("NL306", f"`{keyword.name}` is given twice", span, notes=frame.notes)
             continue
         value = yield _argument(frame, keyword.value)
-        keywords[keyword.name] = replace(value, span=value.span, expr=keyword)
+        keywords[keyword.name] = replace(value, expr=keyword)
     if isinstance(function, Poison):
         return POISON
     span = frame.span(expr.function) if from_name else frame.span(expr)
@@ -81,18 +84,25 @@ def _callee(frame: Frame, expr: ast.Expr) -> Task:
     if isinstance(value, Function | Poison):
         return value
     if isinstance(value, Unresolved):
-        near = near_names(value.name, frame.file.known_functions())
+        report_unknown_function(frame, value)
+    else:
+        text = frame.text(expr)
+        unquoted = f"write it without quotes: `{value}`" if isinstance(value, str) and frame.file.knows(value) else None
         frame.sink.report(
-            "NL301",
-            f"there is no op, block or network `{value.name}`",
-            value.span,
-            help=f"did you mean `{near[0]}`?" if near else "`netlang ops` lists the ops",
-            fix=Fix(value.span, near[0]) if near else None,
+            "NL300",
+            f"`{text}` is {describe(value, text)}: it cannot be called",
+            frame.span(expr),
+            help="an op, a block or a network stands before `(`" if unquoted is None else unquoted,
             notes=frame.notes,
         )
-    else:
-        frame.sink.report("NL300", f"`{frame.text(expr)}` is {describe(value)}, not a function", frame.span(expr), notes=frame.notes)
     return POISON
+
+
+def report_unknown_function(frame: Frame, name: Unresolved) -> None:
+    report_unknown(
+        frame, "NL301", f"there is no op, block or network `{name.name}`", name.span, name.name, frame.file.known_functions(),
+        "`netlang ops` lists the ops",
+    )  # fmt: skip
 
 
 def from_expression(frame: Frame, expr: ast.Expr) -> Any:
@@ -129,6 +139,13 @@ def complete(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
             partial.text,
         )
         return (yield complete(frame, merged, incoming))
+    if any(isinstance(item.value, Poison) for item in partial.arguments):
+        if isinstance(function, OpFunction):
+            operands = signature_of(function.op).operands
+            check_keywords(
+                frame, signature_of(function.op), {name: item for name, item in partial.keywords.items() if name not in operands}
+            )
+        return POISON
     if isinstance(function, OpFunction):
         return _complete_op(frame, function.op, partial, incoming)
     if isinstance(function, BlockFunction):
@@ -138,7 +155,8 @@ def complete(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
     if isinstance(function, BuiltinFunction):
         return (yield frame.elaboration.call_builtin(frame, function, partial, incoming))
     if isinstance(function, Composed):
-        return (yield apply(frame, function, incoming or partial.arguments[0], partial.span, partial.text))
+        first = incoming if incoming is not None else next(iter(partial.arguments), None)
+        return partial if first is None else (yield apply(frame, function, first, partial.span, partial.text))
     raise TypeError(f"cannot apply {function!r}")
 
 
@@ -188,10 +206,10 @@ def _complete_op(frame: Frame, op: type[Op], partial: Partial, incoming: Argumen
         frame.sink.report("NL308", f"`{op.name}` takes no tensor, but one comes down the pipeline", partial.span, notes=frame.notes)
         return POISON
     keywords = {name: value for name, value in partial.keywords.items() if name not in signature.operands}
-    attributes = bind(frame, signature, signature.attributes, rest, keywords, partial.span)
-    if attributes is None or any(isinstance(item.value, Poison) for item in operands):
+    bound = bind(frame, signature, signature.attributes, rest, keywords, partial.span)
+    if bound is None or any(isinstance(item.value, Poison) for item in operands):
         return POISON
-    return operate(frame, op(**attributes), operands, partial.span, {**keywords})
+    return operate(frame, op(**bound.values), operands, partial.span, bound.arguments)
 
 
 def coerce(frame: Frame, argument: Argument) -> Value | Poison:
@@ -216,20 +234,74 @@ def coerce(frame: Frame, argument: Argument) -> Value | Poison:
     if isinstance(value, Source):
         found = value.read("")
         if found is None:
-            shown = ", ".join(f"`{value.name}.{name}`" for name in value.fields)
-            frame.sink.report("NL312", f"`{argument.text}` is a data source of several fields", argument.span, help=f"read one: {shown}")
+            _report_fields(frame, argument, value)
             return POISON
         return found
+    _report_no_tensor(frame, argument)
+    return POISON
+
+
+def _report_fields(frame: Frame, argument: Argument, source: Source) -> None:
+    shown = " or ".join(f"`{source.name}.{name}`" for name in source.fields)
+    frame.sink.report("NL312", f"`{argument.text}` is a data source, not one of its fields", argument.span, help=f"read {shown}")
+
+
+def _report_no_tensor(frame: Frame, argument: Argument) -> None:
+    """Say why an argument is no tensor: of calls that wait for a tensor, the innermost is to blame."""
+    while isinstance(argument.value, Partial):
+        inner = next((item for item in argument.value.arguments if isinstance(item.value, Partial | Unresolved | Source)), None)
+        if inner is None:
+            break
+        argument = inner
+    value, text, help_text = argument.value, argument.text, None
+    if isinstance(value, Source):
+        _report_fields(frame, argument, value)
+        return
     if isinstance(value, Unresolved):
         report_unknown_name(frame, value)
-        return POISON
-    help_text = None
-    if isinstance(value, Partial):
-        help_text = f"give it a tensor: `x -> {argument.text}`"
+        return
+    if isinstance(value, Partial) and any(is_tensor(item.value) for item in value.arguments):
+        report_few_operands(frame, value)
+        return
+    if isinstance(value, tuple) and is_tensor(value):
+        written = argument.expr.value if isinstance(argument.expr, ast.Keyword) else argument.expr
+        help_text = "leave out the brackets" if isinstance(written, ast.Sequence) else f"read one: `{text}[0]`"
+        frame.sink.report("NL312", f"`{text}` is a list of {len(value)} tensors", argument.span, help=help_text, notes=frame.notes)
+        return
+    if isinstance(value, NetworkFunction):
+        help_text = f"call it: `{text}({', '.join(item.name for item in value.graph.inputs)})`"
+    elif isinstance(value, Function):
+        help_text = f"give it one: `{_some_tensor(frame)} -> {text}`"
+    message = f"a tensor is needed here, but `{text}` is {describe(value, text)}"
+    frame.sink.report("NL309", message, argument.span, help=help_text, notes=frame.notes)
+
+
+def _some_tensor(frame: Frame) -> str:
+    """The name of a tensor for an example: the first there is."""
+    return next((name for name, value in frame.local.values.items() if isinstance(value, Value)), "x")
+
+
+def report_few_operands(frame: Frame, partial: Partial) -> None:
+    """Report a call that has some of its operands."""
+    function = partial.function
+    if isinstance(function, OpFunction):
+        name, names = function.op.name, signature_of(function.op).operands
+        help_text: str | None = f"the signature is `{signature_of(function.op)}`"
+    elif isinstance(function, NetworkFunction | BlockFunction):
+        body = function.body if isinstance(function, NetworkFunction) else function.definition.body
+        name, names = body.name, tuple(body.inputs)
+        help_text = f"it takes {', '.join(f'`{item}`' for item in names)}"
+    else:
+        return
+    given = sum(is_tensor(item.value) for item in partial.arguments)
     frame.sink.report(
-        "NL309", f"`{argument.text}` must be a tensor, but it is {describe(value)}", argument.span, help=help_text, notes=frame.notes
+        "NL307", f"`{name}` takes {count(len(names), 'tensor')} and gets {given}", partial.span, help=help_text, notes=frame.notes
     )
-    return POISON
+
+
+def count(number: int, noun: str) -> str:
+    """`1 tensor`, `2 tensors`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def operate(frame: Frame, op: Op, arguments: list[Argument], span: Span, keywords: dict[str, Argument] | None = None) -> Any:
@@ -242,7 +314,7 @@ def operate(frame: Frame, op: Op, arguments: list[Argument], span: Span, keyword
     if not variadic and len(arguments) != len(names):
         frame.sink.report(
             "NL307",
-            f"`{op.name}` works on {len(names)} tensors and gets {len(arguments)}",
+            f"`{op.name}` takes {count(len(names), 'tensor')} and gets {len(arguments)}",
             span,
             help=f"the signature is `{signature_of(type(op))}`",
             notes=frame.notes,
@@ -285,15 +357,15 @@ def _scalar(frame: Frame, value: Any, partner: TensorType | None) -> Value:
 
 
 def rule_diagnostic(frame: Frame, error: RuleError, arguments: dict[str, Argument], span: Span) -> Diagnostic:
-    """A type rule's refusal at the argument it names, in the spec's own words."""
-    texts = {name: item.text for name, item in arguments.items()}
+    """A type rule's refusal in the spec's own words, at the argument it names; where that came down a pipeline, at the call."""
 
     def fill(text: str) -> str:
-        for name, shown in texts.items():
-            text = text.replace(f"{{{name}}}", shown)
-        return text
+        return OPERAND.sub(lambda match: arguments[match[1]].text if match[1] in arguments else match[0], text)
 
     guilty = arguments.get(error.at) if error.at is not None else None
-    primary = Label(guilty.span if guilty is not None else span, fill(error.labels.get(error.at or "", "")))
-    also = tuple(Label(arguments[name].span, fill(text)) for name, text in error.labels.items() if name != error.at and name in arguments)
+    if guilty is None or guilty.expr is None:
+        primary, pointed = Label(span), None
+    else:
+        primary, pointed = Label(guilty.span, fill(error.labels.get(error.at or "", ""))), error.at
+    also = tuple(Label(arguments[name].span, fill(text)) for name, text in error.labels.items() if name != pointed and name in arguments)
     return Diagnostic(error.code, fill(error.message), primary, also, frame.notes, fill(error.help) if error.help is not None else None)

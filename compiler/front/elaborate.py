@@ -19,6 +19,7 @@ from compiler.front.readers import Reader
 from compiler.front.scope import FileScope, Frame, Local, Task
 from compiler.front.sink import Sink
 from compiler.front.spec import Body, SpecFile
+from compiler.front.suggest import suggest
 from compiler.front.tree import Node, Scalar, Sequence
 from compiler.front.values import (
     POISON,
@@ -33,7 +34,7 @@ from compiler.front.values import (
 from compiler.ir.dims import Dim
 from compiler.ir.graph import Graph
 from compiler.ir.types import TensorType
-from compiler.ops import OPS, near_names
+from compiler.ops import OPS
 from compiler.source import Source, Span
 
 
@@ -48,6 +49,7 @@ class Elaboration:
         self.main: FileScope | None = None
         self.blocks: dict[Any, Graph | Poison] = {}
         self.graphs: list[tuple[Graph, Body]] = []
+        self._making: list[str] = []
 
     def parse(self, scalar: Scalar) -> ast.Expr | None:
         """The syntax tree of a scalar; None when reported."""
@@ -63,11 +65,10 @@ class Elaboration:
 
     def report_near(self, code: str, message: str, span: Span, name: str, known: list[str], notes: tuple[str, ...] = ()) -> None:
         """Report a name that is not among the known ones, with the nearest as the cure."""
-        near = near_names(name, known)
+        near = suggest(name, known, self.sink)
         few = f"known are {', '.join(f'`{item}`' for item in known[:8])}{' …' if len(known) > 8 else ''}" if known else None
-        self.sink.report(
-            code, message, span, help=f"did you mean `{near[0]}`?" if near else few, fix=Fix(span, near[0]) if near else None, notes=notes
-        )
+        fix = Fix(span, near) if near is not None and span.text == name else None
+        self.sink.report(code, message, span, help=f"did you mean `{near}`?" if near is not None else few, fix=fix, notes=notes)
 
     def constant(self, file: FileScope, name: str) -> Task:
         """The value of a file's constant; computed when first asked for."""
@@ -126,6 +127,8 @@ class Elaboration:
             return BlockFunction(file.spec.blocks[name], file)
         if name in file.imported:
             return (yield self.resolve(file.imported[name], name))
+        if name in file.spec.refused:
+            return POISON
         if name in OPS:
             return OpFunction(OPS[name])
         return BuiltinFunction(name) if name in BUILTINS else None
@@ -135,15 +138,18 @@ class Elaboration:
         if name not in file.networks:
             body = file.spec.networks[name]
             file.networks[name] = None
+            self._making.append(name)
             made = yield self._make_network(file, body)
-            file.networks[name] = NetworkFunction(made) if isinstance(made, Graph) else POISON
+            self._making.pop()
+            file.networks[name] = NetworkFunction(made, body) if isinstance(made, Graph) else POISON
         elif file.networks[name] is None:
-            self.sink.report("NL142", f"the network `{name}` uses itself", file.spec.networks[name].key.span)
+            circle = " -> ".join([*self._making[self._making.index(name) :], name])
+            self.sink.report("NL142", f"the network `{name}` uses itself: {circle}", file.spec.networks[name].key.span)
             return POISON
         return file.networks[name]
 
     def _make_network(self, file: FileScope, body: Body) -> Task:
-        if body.broken:
+        if body.broken or not body.inputs:
             return POISON
         outer = Frame(self, file, Local(), body.key)
         graph = Graph(body.name, "network", doc=body.doc)
@@ -168,9 +174,9 @@ class Elaboration:
 
     def _check_keys(self, body: Body) -> None:
         names = {entry.name for entry in body.entries}
-        for name, scalar in body.keys.items():
+        for name, pair in body.keys.items():
             if name not in names:
-                self.report_near("NL146", f"`keys` names `{name}`, which is no entry of `{body.name}`", scalar.span, name, list(names))
+                self.report_near("NL146", f"`keys` names `{name}`, which is no entry of `{body.name}`", pair.key.span, name, list(names))
 
     def call_network(self, frame: Frame, function: NetworkFunction, partial: Partial, incoming: Argument | None) -> Any:
         return call_network(frame, function, partial, incoming)
@@ -184,12 +190,16 @@ class Elaboration:
     def report_unknown_overrides(self, spec: SpecFile) -> None:
         for name in self.overrides:
             if name not in spec.lets:
-                near = near_names(name, list(spec.lets))
+                near = suggest(name, list(spec.lets), self.sink)
                 self.sink.add(
                     Diagnostic(
                         "NL147",
                         f"`--set {name}` names no constant under `let`",
                         None,
-                        help=f"did you mean `{near[0]}`?" if near else f"constants are {', '.join(spec.lets) or 'none'}",
+                        help=f"did you mean `{near}`?" if near is not None else _list_constants(spec),
                     )
                 )
+
+
+def _list_constants(spec: SpecFile) -> str:
+    return f"the constants are {', '.join(f'`{name}`' for name in spec.lets)}" if spec.lets else "the spec has no constants"

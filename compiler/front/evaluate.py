@@ -11,15 +11,17 @@ from typing import Any
 
 from compiler.front import ast
 from compiler.front.binding import report_unknown_name
-from compiler.front.calls import apply, call, coerce, operate, rule_diagnostic
+from compiler.front.calls import apply, call, coerce, operate, report_unknown_function, rule_diagnostic
 from compiler.front.constants import ConstantError, checked, combine
 from compiler.front.scope import Frame, Local, Task
+from compiler.front.suggest import suggest
 from compiler.front.values import (
     POISON,
     Applied,
     Argument,
     Composed,
     Function,
+    Partial,
     Poison,
     Source,
     Unresolved,
@@ -37,6 +39,8 @@ OPERATORS = {
     "+": "add", "-": "sub", "*": "mul", "/": "div", "//": "floordiv", "%": "mod", "**": "pow", "@": "matmul",
     "==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge",
 }  # fmt: skip
+
+DEEPEST_LIST = 8
 
 
 def evaluate(frame: Frame, expr: ast.Expr) -> Task:
@@ -58,7 +62,8 @@ def evaluate_constant(frame: Frame, expr: ast.Expr) -> Task:
     value = yield evaluate(frame, expr)
     if isinstance(value, Poison) or is_constant(value):
         return value
-    frame.sink.report("NL311", f"`{frame.text(expr)}` must be a constant, but it is {describe(value)}", frame.span(expr), notes=frame.notes)
+    text = frame.text(expr)
+    frame.sink.report("NL311", f"a constant is needed here, but `{text}` is {describe(value, text)}", frame.span(expr), notes=frame.notes)
     return POISON
 
 
@@ -90,6 +95,8 @@ def _name(frame: Frame, expr: ast.Name) -> Task:
     resolved = yield frame.elaboration.resolve(frame.file, expr.name)
     if resolved is not None:
         return resolved
+    if frame.incomplete and suggest(expr.name, frame.known_names(), frame.sink) is None:
+        return POISON
     return Unresolved(expr.name, frame.span(expr))
 
 
@@ -109,7 +116,9 @@ def _member(frame: Frame, expr: ast.Member) -> Task:
     elif isinstance(base, Source):
         frame.elaboration.report_near("NL315", f"`{base.name}` has no field `{expr.name}`", span, expr.name, list(base.fields))
     else:
-        frame.sink.report("NL315", f"`{frame.text(expr.base)}` is {describe(base)}: it has no members", span, notes=frame.notes)
+        text = frame.text(expr.base)
+        help_text = f"its sizes are `shape({text})`" if expr.name == "shape" and isinstance(base, Value) else None
+        frame.sink.report("NL315", f"`{text}` is {describe(base, text)}: it has no members", span, help=help_text, notes=frame.notes)
     return POISON
 
 
@@ -126,19 +135,19 @@ def evaluate_pipeline(frame: Frame, expr: ast.Expr, incoming: Argument | None) -
     first, *rest = expr.stages if isinstance(expr, ast.Pipe) else (expr,)
     value = yield evaluate(frame, first)
     if isinstance(value, Function) and incoming is not None:
+        if isinstance(value, Partial) and any(is_tensor(item.value) for item in value.arguments):
+            return coerce(frame, Argument(value, frame.span(first), frame.text(first), first))
         value = yield apply(frame, value, incoming, frame.span(first), frame.text(first))
     if isinstance(value, Function) and rest:
         return (yield _compose(frame, (value, frame.span(first), frame.text(first)), rest))
     end = first.end
     for stage in rest:
-        if isinstance(value, Poison):
-            return POISON
         argument = Argument(value, frame.scalar.locate(first.start, end), _shorten(frame.scalar.value[first.start : end]))
         end = stage.end
         if isinstance(stage, ast.Call):
             value = yield call(frame, stage, argument)
             continue
-        function = yield evaluate(frame, stage)
+        function = yield evaluate_loosely(frame, stage)
         if not _accept_stage(frame, stage, function):
             return POISON
         value = yield apply(frame, function, argument, frame.span(stage), frame.text(stage))
@@ -148,7 +157,7 @@ def evaluate_pipeline(frame: Frame, expr: ast.Expr, incoming: Argument | None) -
 def _compose(frame: Frame, head: tuple[Function, Span, str], rest: list[ast.Expr]) -> Task:
     stages = [head]
     for stage in rest:
-        function = yield call(frame, stage, None, awaits=True) if isinstance(stage, ast.Call) else evaluate(frame, stage)
+        function = yield call(frame, stage, None, awaits=True) if isinstance(stage, ast.Call) else evaluate_loosely(frame, stage)
         if not _accept_stage(frame, stage, function):
             return POISON
         stages.append((function, frame.span(stage), frame.text(stage)))
@@ -164,12 +173,15 @@ def _shorten(text: str) -> str:
 def _accept_stage(frame: Frame, stage: ast.Expr, value: Any) -> bool:
     if isinstance(value, Function):
         return True
-    if not isinstance(value, Poison):
+    if isinstance(value, Unresolved):
+        report_unknown_function(frame, value)
+    elif not isinstance(value, Poison):
+        text = frame.text(stage)
         frame.sink.report(
             "NL310",
-            f"`{frame.text(stage)}` is {describe(value)}, and only functions stand after `->`",
+            f"`{text}` is {describe(value, text)}, and after `->` stands an op, a block or a network",
             frame.span(stage),
-            help="name an op, block or network, or a call of one",
+            help=f"join two tensors by an operator or an op, such as `x + {text}`" if is_tensor(value) else None,
             notes=frame.notes,
         )
     return False
@@ -186,7 +198,7 @@ def _index(frame: Frame, expr: ast.Index) -> Task:
         position = items[0] if len(items) == 1 else None
         if isinstance(position, int) and not isinstance(position, bool) and -len(base) <= position < len(base):
             return base[position]
-        frame.sink.report("NL316", f"`{frame.text(expr)}` is not one of the {len(base)} of the list", frame.span(expr), notes=frame.notes)
+        _report_no_item(frame, expr, base, position)
         return POISON
     tensor = coerce(frame, Argument(base, frame.span(expr.base), frame.text(expr.base), expr.base))
     if not isinstance(tensor, Value) or frame.builder is None:
@@ -195,10 +207,19 @@ def _index(frame: Frame, expr: ast.Index) -> Task:
     try:
         return frame.builder.add(op, (tensor,), frame.span(expr))[0]
     except RuleError as error:
-        frame.sink.add(
-            rule_diagnostic(frame, error, {"x": Argument(tensor, frame.span(expr.base), frame.text(expr.base))}, frame.span(expr))
-        )
+        operand = Argument(tensor, frame.span(expr.base), frame.text(expr.base))
+        frame.sink.add(rule_diagnostic(frame, error, {"x": operand}, frame.scalar.locate(expr.base.end, expr.end)))
         return POISON
+
+
+def _report_no_item(frame: Frame, expr: ast.Index, items: tuple[Any, ...], position: Any) -> None:
+    whole = frame.text(expr.base)
+    if isinstance(position, int) and not isinstance(position, bool):
+        message = f"`{whole}` has {len(items)} items, and none at {position}"
+    else:
+        message = f"`{whole}` is a list: an item is read by one integer"
+    help_text = f"the first is `{whole}[0]`, the last `{whole}[-1]`" if items else None
+    frame.sink.report("NL316", message, frame.scalar.locate(expr.base.end, expr.end), help=help_text, notes=frame.notes)
 
 
 def _index_item(frame: Frame, item: ast.Expr) -> Task:
@@ -210,11 +231,18 @@ def _index_item(frame: Frame, item: ast.Expr) -> Task:
         value = None if part is None else (yield evaluate_constant(frame, part))
         if isinstance(value, Poison):
             return POISON
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | Dim)):
-            frame.sink.report("NL311", f"an index must be an integer, but it is {describe(value)}", frame.span(item), notes=frame.notes)
+        if part is not None and (isinstance(value, bool) or not isinstance(value, int | Dim)):
+            text = frame.text(part)
+            frame.sink.report(
+                "NL311", f"an index is an integer, but `{text}` is {describe(value, text)}", frame.span(part), notes=frame.notes
+            )
             return POISON
         numbers.append(value)
     return tuple(numbers) if isinstance(item, ast.Slice) else numbers[0]
+
+
+def _written(frame: Frame, expr: ast.Expr, value: Any) -> Argument:
+    return Argument(value, frame.span(expr), frame.text(expr), expr)
 
 
 def _unary(frame: Frame, expr: ast.Unary) -> Task:
@@ -231,21 +259,21 @@ def _unary(frame: Frame, expr: ast.Unary) -> Task:
         except ConstantError as error:
             return _report_constant(frame, expr, error)
     op = "logical_not" if expr.operator == "not" else "neg"
-    return operate(frame, op_named(op)(), [Argument(value, frame.span(expr.operand), frame.text(expr.operand))], frame.span(expr))
+    return operate(frame, op_named(op)(), [_written(frame, expr.operand, value)], frame.span(expr))
 
 
 def _chain(frame: Frame, expr: ast.Chain) -> Task:
-    left: Any = Argument((yield evaluate(frame, expr.first)), frame.span(expr.first), frame.text(expr.first), expr.first)
+    left = _written(frame, expr.first, (yield evaluate(frame, expr.first)))
     for symbol, operand in expr.rest:
         if symbol in ("and", "or") and isinstance(left.value, bool) and left.value == (symbol == "or"):
             return left.value
-        right = Argument((yield evaluate(frame, operand)), frame.span(operand), frame.text(operand), operand)
+        right = _written(frame, operand, (yield evaluate(frame, operand)))
         span = frame.scalar.locate(expr.start, operand.end)
         value = _combine(frame, symbol, left, right, span)
         if isinstance(value, Poison):
             return POISON
         text = " ".join(frame.scalar.value[expr.start : operand.end].split())
-        left = Argument(value, span, text if len(text) <= 40 else f"{text[:37]}…")
+        left = Argument(value, span, text if len(text) <= 40 else f"{text[:37]}…", expr)
     return left.value
 
 
@@ -257,7 +285,7 @@ def _combine(frame: Frame, symbol: str, left: Argument, right: Argument, span: A
             if not isinstance(side.value, bool):
                 frame.sink.report(
                     "NL313",
-                    f"`{symbol}` takes `true` or `false`, but `{side.text}` is {describe(side.value)}",
+                    f"`{symbol}` takes `true` or `false`, but `{side.text}` is {describe(side.value, side.text)}",
                     side.span,
                     help=f"for tensors use `logical_{symbol}(a, b)`" if is_tensor(side.value) else None,
                     notes=frame.notes,
@@ -280,9 +308,10 @@ def _conditional(frame: Frame, expr: ast.Conditional) -> Task:
     if isinstance(test, Poison):
         return POISON
     if not isinstance(test, bool):
+        text = frame.text(expr.test)
         frame.sink.report(
             "NL314",
-            f"a condition must be `true` or `false` before anything runs, but `{frame.text(expr.test)}` is {describe(test)}",
+            f"a condition must be `true` or `false` before anything runs, but `{text}` is {describe(test, text)}",
             frame.span(expr.test),
             help="to choose between tensors element by element use `where(condition, a, b)`" if is_tensor(test) else None,
             notes=frame.notes,
@@ -295,7 +324,20 @@ def _sequence(frame: Frame, expr: ast.Sequence) -> Task:
     items: list[Any] = []
     for item in expr.items:
         items.append((yield evaluate(frame, item)))
-    return POISON if any(isinstance(item, Poison) for item in items) else tuple(items)
+    if any(isinstance(item, Poison) for item in items):
+        return POISON
+    if _nesting(items) >= DEEPEST_LIST:
+        frame.sink.report("NL105", f"lists are nested at most {DEEPEST_LIST} levels deep", frame.span(expr), notes=frame.notes)
+        return POISON
+    return tuple(items)
+
+
+def _nesting(items: list[Any]) -> int:
+    """How many levels of lists a list holds."""
+    level = 0
+    while items := [inner for item in items if isinstance(item, tuple) for inner in (*item, None)]:
+        level += 1
+    return level
 
 
 def _misplaced(frame: Frame, expr: ast.Expr) -> Any:

@@ -59,6 +59,13 @@ def is_missing(node: Node) -> bool:
     return isinstance(node, Scalar) and node.is_missing
 
 
+def _belongs(value: str, text: str, start: int) -> bool:
+    """Whether the comment behind `start` is part of a value that leaves brackets open: it closes them, or no blank begins it."""
+    end = text.find("\n", start)
+    comment = text[start : end if end >= 0 else len(text)]
+    return not comment.startswith((" ", "#")) or not unbalanced(value + comment)[1]
+
+
 def cut_by_block(node: Node, is_key: bool) -> Diagnostic | None:
     """The mistake of a plain key that `: ` has ended too early, or a plain value that ` #` has."""
     if not isinstance(node, Scalar) or node.style != "plain" or not any(sign in node.value for sign in '(["'):
@@ -71,7 +78,7 @@ def cut_by_block(node: Node, is_key: bool) -> Diagnostic | None:
         colon = source.text.find(":", node.span.end)
         return Diagnostic(CODE, f"a `: ` ends the value behind {show(node.value)}", Label(Span(source, colon, colon + 1)), help=HELP)
     comment = COMMENT.match(source.text, node.span.end)
-    if comment is None:
+    if comment is None or not _belongs(node.value, source.text, comment.end()):
         return None
     place = Span(source, comment.end() - 1, comment.end())
     return Diagnostic(CODE, f"a ` #` ends the value behind {show(node.value)}: the rest is a comment", Label(place), help=HELP)

@@ -8,19 +8,21 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from compiler.front.binding import bind
+from compiler.diagnostics import Label
+from compiler.front.binding import bind, keyword_span, report_unknown, report_unknown_name
 from compiler.front.bodies import elaborate_entries, make_frame, read_inits, read_lets, read_type
 from compiler.front.builder import InitRule
-from compiler.front.calls import coerce, split_operands
+from compiler.front.calls import coerce, count, split_operands
 from compiler.front.evaluate import evaluate
 from compiler.front.matching import Mismatch, match_types
 from compiler.front.scope import Frame, Local, Task
-from compiler.front.spec import BlockDefinition
+from compiler.front.spec import BlockDefinition, Body
 from compiler.front.values import POISON, Applied, Argument, BlockFunction, NetworkFunction, OpFunction, Partial, Poison, Unresolved
 from compiler.ir.dims import Dim
 from compiler.ir.graph import Graph, Value
 from compiler.ir.signature import MISSING, Attribute, Signature, Word, format_constant
 from compiler.ir.types import TensorType
+from compiler.source import Span
 
 BLOCK_DEPTH = 32
 SHADOW = "_"
@@ -42,49 +44,63 @@ def call_network(frame: Frame, function: NetworkFunction, partial: Partial, inco
     declared = [value.type.substitute(shadow) for value in graph.inputs]
     sizes = match_types(declared, [value.type for value in operands])
     if isinstance(sizes, Mismatch):
-        _report_mismatch(frame, graph.name, sizes, arguments, operands, [str(value.type) for value in graph.inputs], graph.inputs)
+        _report_mismatch(frame, function.body, sizes, arguments, operands, [value.type for value in graph.inputs], partial.span)
         return POISON
     plain = {name.removeprefix(SHADOW): size for name, size in sizes.items()}
     return Applied(graph, frame.builder.call(graph, operands, plain, partial.span), partial.text)
 
 
 def _bind_inputs(frame: Frame, name: str, names: list[str], partial: Partial, incoming: Argument | None) -> list[Argument] | Poison | None:
+    stray = [key for key in partial.keywords if key not in names]
+    for key in stray:
+        message = f"`{name}` has no input `{key}`"
+        report_unknown(frame, "NL302", message, keyword_span(frame, partial.keywords[key]), key, names, f"it takes {', '.join(names)}")
+    unknown = [item.value for item in partial.arguments if isinstance(item.value, Unresolved)]
+    for item in unknown:
+        report_unknown_name(frame, item)
+    if stray or unknown:
+        return POISON
     split = split_operands(partial, tuple(names), incoming)
     if split is None:
         return None
     arguments, rest = split
-    unknown = next((key for key in partial.keywords if key not in names), None)
-    if unknown is not None:
-        argument = partial.keywords[unknown]
-        frame.elaboration.report_near("NL302", f"`{name}` has no input `{unknown}`", argument.span, unknown, names, frame.notes)
-        return POISON
     if rest or len(arguments) != len(names):
-        span = rest[0].span if rest else partial.span
-        shown = ", ".join(f"`{item}`" for item in names)
-        frame.sink.report(
-            "NL307", f"`{name}` takes {len(names)} inputs ({shown}) and gets {len(arguments) + len(rest)}", span, notes=frame.notes
-        )
+        _report_count(frame, name, names, len(arguments) + len(rest), rest[0].span if rest else partial.span)
         return POISON
     return arguments
 
 
+def _report_count(frame: Frame, name: str, names: list[str], given: int, span: Span) -> None:
+    shown = ", ".join(f"`{item}`" for item in names)
+    frame.sink.report(
+        "NL307", f"`{name}` takes {count(len(names), 'input')} and gets {given}", span, help=f"it takes {shown}", notes=frame.notes
+    )
+
+
 def _report_mismatch(
     frame: Frame,
-    name: str,
+    body: Body,
     mismatch: Mismatch,
     arguments: list[Argument],
     operands: tuple[Value, ...],
-    declared: list[str],
-    inputs: list[Value],
+    declared: list[TensorType],
+    span: Span,
 ) -> None:
     argument, operand = arguments[mismatch.index], operands[mismatch.index]
-    proved = f"but `{argument.text}` is {operand.type}"
-    found = proved if mismatch.decided else f"and `{argument.text}` is not proved to fit: {operand.type}"
+    name, wanted = list(body.inputs)[mismatch.index], declared[mismatch.index]
+    given = Label(argument.span, str(operand.type))
+    declaration = Label(body.inputs[name].key.span, f"declared as {wanted}")
+    if mismatch.decided:
+        message = f"`{body.name}` takes `{name}` as {wanted}, but `{argument.text}` is {operand.type}"
+    else:
+        message = f"`{body.name}` takes `{name}` as {wanted}, and it is not proved that `{argument.text}`, {operand.type}, fits"
+    primary, also = (given, (declaration,)) if argument.expr is not None else (Label(span), (given, declaration))
     frame.sink.report(
         "NL201" if mismatch.decided else "NL204",
-        f"`{name}` takes `{inputs[mismatch.index].name}` as {declared[mismatch.index]}, {found}",
-        argument.span,
-        label=str(operand.type),
+        message,
+        primary.span,
+        label=primary.text,
+        also=also,
         notes=frame.notes,
         help=None if mismatch.decided else "give the sizes concretely, or declare them as products such as `16*H`",
     )
@@ -108,7 +124,7 @@ def call_block(frame: Frame, function: BlockFunction, partial: Partial, incoming
     if len(operands) != len(tensors):
         return POISON
     if len(operands) != len(names):
-        frame.sink.report("NL307", f"`{body.name}` takes {len(names)} inputs and gets {len(operands)}", partial.span, notes=frame.notes)
+        _report_count(frame, body.name, names, len(operands), partial.span)
         return POISON
     key = (id(definition), tuple(constants.items()), tuple(value.type for value in operands), frame.inits)
     if key not in frame.elaboration.blocks:
@@ -126,12 +142,14 @@ def call_block(frame: Frame, function: BlockFunction, partial: Partial, incoming
 def _bind_constants(
     frame: Frame, inner: Frame, definition: BlockDefinition, rest: list[Argument], keywords: dict[str, Argument], partial: Partial
 ) -> Task:
-    attributes = tuple(Attribute(item.name, object, None if item.default is not None else MISSING, False) for item in definition.parameters)
+    defaults = [MISSING if item.default is None else Word(definition.text(item.default)) for item in definition.parameters]
+    attributes = tuple(Attribute(item.name, object, default, False) for item, default in zip(definition.parameters, defaults, strict=True))
     signature = Signature(definition.name, tuple(definition.body.inputs) or ("x",), attributes)
     words = [item if not isinstance(item.value, Unresolved) else replace(item, value=Word(item.value.name)) for item in rest]
-    bound = bind(frame, signature, attributes, words, keywords, partial.span)
-    if bound is None:
+    given = bind(frame, signature, attributes, words, keywords, partial.span)
+    if given is None:
         return None
+    bound = dict(given.values)
     for item in definition.parameters:
         if item.name not in bound and item.default is not None:
             bound[item.name] = yield evaluate(Frame(frame.elaboration, inner.file, Local(dict(bound)), inner.scalar), item.default)
@@ -167,9 +185,7 @@ def _make_block(
         sizes = match_types(declared, [value.type for value in operands])
         if isinstance(sizes, Mismatch):
             plain = {name: Dim.symbol(name.removeprefix(SHADOW)) for item in declared for dim in item.shape for name in dim.symbols}
-            texts = [str(item.substitute(plain)) for item in declared]
-            inputs = [Value(item, name) for item, name in zip(declared, body.inputs, strict=True)]
-            _report_mismatch(frame, body.name, sizes, arguments, operands, texts, inputs)
+            _report_mismatch(frame, body, sizes, arguments, operands, [item.substitute(plain) for item in declared], partial.span)
             return POISON
         for name, size in sizes.items():
             made_in.local.values[name.removeprefix(SHADOW)] = size if size.constant is None else size.constant

@@ -9,16 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import final
 
-from compiler.diagnostics import SpecError
+from compiler.diagnostics import Label, SpecError
 from compiler.front.bundled import FOLDER, list_bundled
 from compiler.front.files import read_source
 from compiler.front.schema import validate
 from compiler.front.scope import FileScope
 from compiler.front.sink import Sink
 from compiler.front.spec import read_spec
+from compiler.front.suggest import suggest
 from compiler.front.tree import Scalar
 from compiler.front.yaml import read_tree
-from compiler.ops import near_names
 from compiler.source import Source
 
 MOST_FILES = 256
@@ -42,7 +42,7 @@ class Loader:
                 self.sink.add(item)
             return None
         for item in validate(root):
-            self.sink.add(item)
+            self.sink.add_structural(item)
         scope = FileScope(read_spec(root, source, self.sink), folder)
         for used in scope.spec.uses:
             self._use(scope, used, chain)
@@ -51,10 +51,12 @@ class Loader:
     def _use(self, scope: FileScope, used: Scalar, chain: tuple[Path, ...]) -> None:
         path = self._find(scope, used)
         if path is None:
+            scope.incomplete = True
             return
         if path in chain:
             circle = " -> ".join(item.stem for item in (*chain[chain.index(path) :], path))
             self.sink.report("NL148", f"files use each other without end: {circle}", used.span)
+            scope.incomplete = True
             return
         if len(chain) >= MOST_DEPTH or len(self._loaded) >= MOST_FILES:
             self.sink.report("NL148", f"more than {MOST_FILES} files, or more than {MOST_DEPTH} in a row, use each other", used.span)
@@ -68,16 +70,27 @@ class Loader:
                 self._loaded[path] = None
         part = self._loaded[path]
         if part is None:
+            scope.incomplete = True
             return
+        scope.incomplete = scope.incomplete or part.incomplete
         for name in (*part.spec.blocks, *part.spec.networks):
             clash = name in scope.spec.blocks or name in scope.spec.networks
             other = scope.imported.get(name)
             if clash or (other is not None and other is not part):
-                self.sink.report(
-                    "NL149", f"`{used.value}` brings `{name}`, which is defined here too", used.span, help="rename one of the two"
-                )
+                self._report_clash(scope, used, name, other)
             else:
                 scope.imported[name] = part
+
+    def _report_clash(self, scope: FileScope, used: Scalar, name: str, other: FileScope | None) -> None:
+        own = scope.spec.networks.get(name) or (scope.spec.blocks[name].body if name in scope.spec.blocks else None)
+        place = "here too" if own is not None or other is None else f"in `{other.spec.source.path}` too"
+        self.sink.report(
+            "NL149",
+            f"`{used.value}` brings `{name}`, which is defined {place}",
+            used.span,
+            also=() if own is None else (Label(own.key.span, "defined here"),),
+            help="rename one of the two",
+        )
 
     def _find(self, scope: FileScope, used: Scalar) -> Path | None:
         """The file that a name under `use` means; None when reported."""
@@ -96,16 +109,23 @@ class Loader:
                 "NL148", f"`{name}` lies outside the spec's folder", used.span, help="copy it beside the spec: specs read no other folders"
             )
             return None
-        if not path.exists():
-            near = near_names(name, list(bundled))
+        if not _exists(path):
+            near = suggest(name, list(bundled), self.sink)
             self.sink.report(
                 "NL148",
                 f"there is no bundled spec and no file `{name}`",
                 used.span,
-                help=f"did you mean `{near[0]}`?" if near else f"looked for {path.name} beside the spec",
+                help=f"did you mean `{near}`?" if near is not None else f"looked for `{path.relative_to(folder)}` in the spec's folder",
             )
             return None
         return path.resolve()
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _inside(path: Path, folder: Path) -> bool:

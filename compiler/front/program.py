@@ -38,21 +38,25 @@ class ProgramElaboration:
         self.readers: dict[str, Reader] = {}
         self.fields: dict[str, dict[str, TensorType]] = {}
         self.draws: Graph | None = None
+        self.unread: set[str] = set()
 
     def read_data(self) -> Task:
         """The readers of `data` and the types of their fields."""
         for name, pair in self.file.spec.data.items():
             if not isinstance(pair.value, Scalar):
+                self.unread.add(name)
                 continue
             expr = self.elaboration.parse(pair.value)
             frame = Frame(self.elaboration, self.file, Local(), pair.value)
             reader = None if expr is None else (yield read_record(frame, expr, "NL501", "data reader", self.elaboration.readers))
             if not isinstance(reader, Reader) or expr is None:
+                self.unread.add(name)
                 continue
             try:
                 self.fields[name] = reader.fields(self.file.folder)
                 self.readers[name] = reader
             except ReaderError as error:
+                self.unread.add(name)
                 span = self._attribute_span(frame, expr, reader, error.attribute)
                 self.sink.report(error.code, error.message, span, help=error.help)
 
@@ -68,7 +72,7 @@ class ProgramElaboration:
 
     def _local(self, builder: GraphBuilder, split: str) -> Local:
         """Names of a step: the fields of the split, other sources, and sizes; fields become inputs when read."""
-        local = Local()
+        local = Local(dict.fromkeys(self.unread, POISON), incomplete=not self.unread.isdisjoint(SPLITS))
         types = self.fields.get(split) or self.fields.get("train", {})
         for field, type in types.items():
             local.values[field or split] = builder.add_input(field or split, type)

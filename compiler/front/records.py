@@ -35,12 +35,12 @@ def read_record(frame: Frame, expr: ast.Expr, code: str, what: str, registry: Re
     if any(isinstance(item.value, Poison) for item in (*arguments, *keywords.values())):
         return None
     signature = signature_of(record)
-    attributes = bind(frame, signature, signature.attributes, arguments, keywords, frame.span(function))
-    return None if attributes is None else record(**attributes)
+    bound = bind(frame, signature, signature.attributes, arguments, keywords, frame.span(function))
+    return None if bound is None else record(**bound.values)
 
 
 def _read_argument(frame: Frame, expr: ast.Expr, nested: Registry | None) -> Task:
-    if nested and isinstance(expr, ast.Call) and isinstance(expr.function, ast.Name) and expr.function.name in nested:
+    if nested and isinstance(expr, ast.Call) and isinstance(expr.function, ast.Name):
         made = yield read_record(frame, expr, "NL404", "schedule", nested)
         return made if made is not None else Poison()
     return (yield evaluate_loosely(frame, expr))

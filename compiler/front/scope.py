@@ -50,18 +50,22 @@ def run(task: Task) -> Any:
 @final
 @dataclass(slots=True, eq=False)
 class Local:
-    """Names of one network, block, step or assert; `pending` are entries that come later."""
+    """Names of one network, block, step or assert; `pending` are entries that come later.
+
+    `incomplete` says that more names belong here, which could not be read: an unknown one is not reported.
+    """
 
     values: dict[str, Any] = field(default_factory=dict)
     pending: dict[str, Span] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     outer: Local | None = None
+    incomplete: bool = False
 
 
 @final
 @dataclass(slots=True, eq=False)
 class FileScope:
-    """The names of one file: its constants, blocks and networks, and those of the files it uses."""
+    """The names of one file: its constants, blocks and networks, and those of the files it uses (`incomplete`: not all could be read)."""
 
     spec: SpecFile
     folder: Path | None
@@ -69,6 +73,7 @@ class FileScope:
     evaluating: list[str] = field(default_factory=list)
     networks: dict[str, Any] = field(default_factory=dict)
     imported: dict[str, FileScope] = field(default_factory=dict)
+    incomplete: bool = False
 
     def knows(self, name: str) -> bool:
         """Whether a block, network or op has that name."""
@@ -108,10 +113,18 @@ class Frame:
         text = " ".join(self.scalar.value[expr.start : expr.end].split())
         return text if len(text) <= 40 else f"{text[:37]}…"
 
+    @property
+    def incomplete(self) -> bool:
+        """Whether names that belong here could not be read."""
+        local: Local | None = self.local
+        while local is not None and not local.incomplete:
+            local = local.outer
+        return local is not None or self.file.incomplete
+
     def known_names(self) -> list[str]:
         names: list[str] = []
         local: Local | None = self.local
         while local is not None:
             names += local.values
             local = local.outer
-        return [*names, *self.file.spec.lets, *self.file.known_functions()]
+        return [*names, *self.file.spec.lets, *self.file.known_functions(), "true", "false"]

@@ -15,12 +15,20 @@ class Sink:
     def __init__(self) -> None:
         self.diagnostics: list[Diagnostic] = []
         self._seen: set[tuple[str, int, int, int]] = set()
+        self._misshapen: set[tuple[int, int, int]] = set()
+
+    def add_structural(self, diagnostic: Diagnostic) -> None:
+        """Add what is wrong with the structure: whatever else is wrong at the same place follows from it."""
+        span = diagnostic.span
+        if span is not None:
+            self._misshapen.add((id(span.source), span.start, span.end))
+        self.diagnostics.append(diagnostic)
 
     def add(self, diagnostic: Diagnostic) -> None:
         span = diagnostic.span
         if span is not None:
             place = (diagnostic.code, id(span.source), span.start, span.end)
-            if place in self._seen:
+            if place in self._seen or place[1:] in self._misshapen:
                 return
             self._seen.add(place)
         self.diagnostics.append(diagnostic)

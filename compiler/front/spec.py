@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import final
 
+from compiler.diagnostics.quote import show
 from compiler.front.ast import Call, Expr, Name
 from compiler.front.expressions import parse_expression
 from compiler.front.lexer import ExpressionError
@@ -71,11 +72,12 @@ RESERVED = frozenset(
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """One layer: its name, where the name stands, and its expression."""
+    """One layer: its name, where the name stands, and its expression; `misshapen` is one that is no text and has been reported."""
 
     name: str
     key: Scalar
     expression: Scalar
+    misshapen: bool = False
 
 
 @final
@@ -91,7 +93,7 @@ class Body:
     entries: list[Entry] = field(default_factory=list)
     outputs: Node | None = None
     init: dict[str, Pair] = field(default_factory=dict)
-    keys: dict[str, Scalar] = field(default_factory=dict)
+    keys: dict[str, Pair] = field(default_factory=dict)
     asserts: list[Scalar] = field(default_factory=list)
     weights: Mapping | None = None
     broken: bool = False
@@ -141,6 +143,8 @@ class SpecFile:
     data: dict[str, Pair] = field(default_factory=dict)
     train: Mapping | None = None
     asserts: list[Scalar] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
+    """Names of blocks and cells that were reported: what uses them is not."""
 
 
 def read_spec(root: Mapping, source: Source, sink: Sink) -> SpecFile:
@@ -157,10 +161,13 @@ def read_spec(root: Mapping, source: Source, sink: Sink) -> SpecFile:
         definition = _read_block(pair, sink)
         if definition is not None:
             spec.blocks[definition.name] = definition
+        else:
+            spec.refused.add(pair.key.value.partition("(")[0].strip())
     for name, pair in _named(root.get("networks"), sink).items():
         spec.networks[name] = _read_body(name, pair, sink)
     for pair in pairs_of(root.get("cells")):
         sink.report("NL139", "cells are not part of this version of the language", pair.key.span)
+        spec.refused.add(pair.key.value.partition("(")[0].strip())
     train = root.get("train")
     spec.train = train if isinstance(train, Mapping) else None
     return spec
@@ -182,29 +189,31 @@ def pairs_of(node: Node | None) -> tuple[Pair, ...]:
 
 
 def _named(node: Node | None, sink: Sink) -> dict[str, Pair]:
-    return {pair.key.value: pair for pair in pairs_of(node) if check_name(pair.key, sink)}
+    """Pairs by name; a bad name is reported and kept, so that what uses it is not reported too."""
+    for pair in pairs_of(node):
+        check_name(pair.key, sink)
+    return {pair.key.value: pair for pair in pairs_of(node)}
 
 
-def check_name(key: Scalar, sink: Sink, what: str = "name") -> bool:
+def check_name(key: Scalar, sink: Sink, what: str = "a name") -> None:
     """Report a name that cannot be one in emitted source."""
     name = key.value
     if not IDENTIFIER.match(name):
-        sink.report("NL135", f"`{name}` cannot be a {what}", key.span, help="use letters, digits and `_`, and start with a letter")
-        return False
-    if keyword.iskeyword(name) or name in ("true", "false"):
-        sink.report("NL135", f"`{name}` cannot be a {what}: Python keeps that word", key.span, help=f"call it `{name}_`")
-        return False
-    return True
+        help_text = "use letters, digits and `_`, and start with a letter"
+        if "," in name:
+            help_text = "give each its own line: a line has one name and one expression"
+        sink.report("NL135", f"{show(name)} cannot be {what}", key.span, help=help_text)
+    elif keyword.iskeyword(name) or name in ("true", "false"):
+        sink.report("NL135", f"`{name}` cannot be {what}: Python keeps that word", key.span, help=f"call it `{name}_`")
 
 
-def check_entry_name(key: Scalar, sink: Sink) -> bool:
+def check_entry_name(key: Scalar, sink: Sink) -> None:
     """As `check_name`, and refuse what an `nn.Module` has already."""
     if key.value in RESERVED:
-        sink.report(
-            "NL135", f"`{key.value}` cannot name an entry: modules have that name already", key.span, help=f"call it `{key.value}_`"
-        )
-        return False
-    return check_name(key, sink, "entry's name")
+        message = f"`{key.value}` cannot name an entry: PyTorch's modules have that name already"
+        sink.report("NL135", message, key.span, help=f"call it `{key.value}_`")
+    else:
+        check_name(key, sink, "an entry's name")
 
 
 def _read_body(name: str, pair: Pair, sink: Sink) -> Body:
@@ -219,17 +228,19 @@ def _read_body(name: str, pair: Pair, sink: Sink) -> Body:
     body.lets = _named(node.get("let"), sink)
     body.outputs = node.get("outputs")
     body.init = {item.key.value: item for item in pairs_of(node.get("init"))}
-    body.keys = {item.key.value: item.value for item in pairs_of(node.get("keys")) if isinstance(item.value, Scalar)}
+    body.keys = {item.key.value: item for item in pairs_of(node.get("keys")) if isinstance(item.value, Scalar)}
     body.asserts = scalars_of(node.get("assert"))
     weights = node.get("weights")
     body.weights = weights if isinstance(weights, Mapping) else None
     if isinstance(layers, Sequence):
-        items = [item for item in layers.items if isinstance(item, Scalar)]
-        body.entries = [Entry(str(index), item, item) for index, item in enumerate(items)]
+        for index, item in enumerate(layers.items):
+            scalar = item if isinstance(item, Scalar) else pair.key
+            body.entries.append(Entry(str(index), scalar, scalar, item is not scalar))
     else:
-        for item in layers.pairs:
-            if isinstance(item.value, Scalar) and check_entry_name(item.key, sink):
-                body.entries.append(Entry(item.key.value, item.key, item.value))
+        for entry in layers.pairs:
+            check_entry_name(entry.key, sink)
+            scalar = entry.value if isinstance(entry.value, Scalar) else entry.key
+            body.entries.append(Entry(entry.key.value, entry.key, scalar, entry.value is not scalar))
     for key in body.inputs.values():
         clash = next((entry for entry in body.entries if entry.name == key.key.value), None)
         if clash is not None:

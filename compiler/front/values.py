@@ -20,7 +20,7 @@ from compiler.source import Span
 
 if TYPE_CHECKING:
     from compiler.front.scope import FileScope
-    from compiler.front.spec import BlockDefinition
+    from compiler.front.spec import BlockDefinition, Body
 
 
 @final
@@ -88,9 +88,10 @@ class BlockFunction(Function):
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class NetworkFunction(Function):
-    """A network; every application shares its weights."""
+    """A network; every application shares its weights. `body` is where it is declared."""
 
     graph: Graph
+    body: Body
 
 
 @final
@@ -132,7 +133,9 @@ class Source:
 
 
 def is_tensor(value: object) -> bool:
-    """Whether a value can be an operand as it is."""
+    """Whether a value stands where operands do: a tensor, what gives one, or several of them in a list."""
+    if isinstance(value, tuple):
+        return any(isinstance(item, Value | Applied) for item in value)
     return isinstance(value, Value | Applied | Poison) or (isinstance(value, Source) and value.fields == ("",))
 
 
@@ -142,22 +145,34 @@ def is_constant(value: object) -> bool:
     return isinstance(value, bool | int | float | str | Dim | Word)
 
 
-def describe(value: object) -> str:
-    """What a message calls a value."""
+def describe(value: object, text: str = "") -> str:
+    """What a message calls a value that the spec wrote as `text`."""
     if isinstance(value, Value):
         return f"a tensor {value.type}"
     if isinstance(value, Applied):
-        return "the result of a network"
+        return f"the result of `{value.graph.name}`"
     if isinstance(value, Source):
         return f"the data source `{value.name}`"
     if isinstance(value, Function):
-        return "a function"
+        return _describe_function(value)
     if isinstance(value, tuple):
-        return "a list"
+        return "a list of tensors" if is_tensor(value) else "a list"
     if isinstance(value, str):
-        return f'the string "{value}"'
+        return f'the text "{value}"' if text != f'"{value}"' else "a text"
     if isinstance(value, Dim):
         return f"the size `{value}`"
     if isinstance(value, bool):
         return "`true`" if value else "`false`"
-    return f"`{value}`"
+    return f"the number `{value}`" if text != str(value) else "a number"
+
+
+def _describe_function(value: Function) -> str:
+    if isinstance(value, OpFunction):
+        return "an op"
+    if isinstance(value, BlockFunction):
+        return "a block"
+    if isinstance(value, NetworkFunction):
+        return "a network"
+    if isinstance(value, Partial):
+        return "a call that waits for a tensor"
+    return "a pipeline that waits for a tensor" if isinstance(value, Composed) else "a function of the language"

@@ -83,10 +83,10 @@ def broadcast_types(*types: TensorType, operands: tuple[str, ...] = ("x", "y"), 
         left = types[0]
         guilty = next((i for i in range(1, len(types)) if _clashes(left, types[i])), 1)
         first, other = operands[0], operands[guilty]
-        verb = "but" if error.decided else "and it is not proved to fit:"
+        verb, doubt = ("but", "") if error.decided else ("and", ", and it is not proved to fit")
         raise RuleError(
             "NL203" if error.decided else "NL204",
-            f"`{{{first}}}` is {left} {verb} `{{{other}}}` is {types[guilty]}",
+            f"`{{{first}}}` is {left} {verb} `{{{other}}}` is {types[guilty]}{doubt}",
             at=first,
             labels={first: str(left), other: str(types[guilty])},
             help=_cure(left, types[guilty], other) if error.decided else _proof(error),

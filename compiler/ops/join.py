@@ -24,10 +24,10 @@ def _require_operands(name: str, operands: tuple[TensorType, ...]) -> TensorType
 
 def _refuse_mismatch(name: str, operands: tuple[TensorType, ...], index: int, decided: bool, where: str, cure: str | None) -> RuleError:
     first, other = operands[0], operands[index]
-    verb = "but" if decided else "and it is not proved to fit:"
+    verb, doubt = ("but", "") if decided else ("and", ", and it is not proved to fit")
     return RuleError(
         "NL221" if decided else "NL204",
-        f"`{name}` needs equal sizes{where}: `{{x0}}` is {first} {verb} `{{x{index}}}` is {other}",
+        f"`{name}` needs equal sizes{where}: `{{x0}}` is {first} {verb} `{{x{index}}}` is {other}{doubt}",
         at=f"x{index}",
         labels={"x0": str(first), f"x{index}": str(other)},
         help=cure if decided else "make the sizes equal by declaring them with the same symbols, or give concrete ones",

@@ -28,9 +28,10 @@ def require_equal_shapes(x: TensorType, target: TensorType) -> None:
     """Refuse a target of another shape: losses do not broadcast, since that hides mistakes."""
     equal = [compare(a, b) for a, b in zip(x.shape, target.shape, strict=False)] if x.rank == target.rank else [False]
     if False in equal or None in equal:
+        verb, doubt = ("but", "") if False in equal else ("and", ", and it is not proved to fit")
         raise RuleError(
             "NL212" if False in equal else "NL204",
-            f"`{{x}}` is {x} {'but' if False in equal else 'and it is not proved to fit:'} its target `{{target}}` is {target}",
+            f"`{{x}}` is {x} {verb} its target `{{target}}` is {target}{doubt}",
             at="target",
             labels={"x": str(x), "target": str(target)},
             help=_shape_help(x, target) if False in equal else "declare both with the same sizes",

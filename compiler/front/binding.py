@@ -164,7 +164,7 @@ def _convert(frame: Frame, signature: Signature, attribute: Attribute, argument:
             "NL305",
             f"{wanted}{_contrast(argument.text, value)}",
             argument.span,
-            help=f"did you mean `{near}`?" if near is not None else _suggest_integer(argument.text, value),
+            help=f"did you mean `{near}`?" if near is not None else _suggest_number(argument.text, value),
             fix=Fix(argument.span, near) if near is not None and argument.span.text == argument.text else None,
             notes=frame.notes,
         )
@@ -180,8 +180,10 @@ def _contrast(text: str, value: object) -> str:
     return f", but `{text}` is {describe(value, text)}"
 
 
-def _suggest_integer(text: str, value: object) -> str | None:
-    """The cure for a number with a fraction of 0."""
+def _suggest_number(text: str, value: object) -> str | None:
+    """The cure for a number with a fraction of 0, and for a number in quotes."""
+    if isinstance(value, str):
+        return f"write it without quotes: `{value}`" if value.replace(".", "", 1).isdecimal() else None
     if not isinstance(value, float) or not value.is_integer():
         return None
     return "divide with `//`: it gives an integer" if "/" in text else f"write `{int(value)}`"

@@ -26,7 +26,7 @@ def _repeat(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
     """`repeat(16, residual(64))` chains fresh copies."""
     if partial.keywords or len(partial.arguments) not in (2, 3):
         frame.sink.report(
-            "NL304", "`repeat` takes a count and a function", partial.span, help="write `repeat(3, residual(64))`", notes=frame.notes
+            "NL304", "`repeat` takes a count and what to repeat", partial.span, help="write `repeat(3, residual(64))`", notes=frame.notes
         )
         return POISON
     *head, count, function = partial.arguments
@@ -37,7 +37,7 @@ def _repeat(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
     if isinstance(count.value, bool) or not isinstance(count.value, int) or not 0 <= count.value <= LARGEST_REPEAT:
         frame.sink.report(
             "NL305",
-            f"`repeat` expects an integer from 0 to {LARGEST_REPEAT} as its count, but `{count.text}` is {describe(count.value)}",
+            f"`repeat` counts from 0 to {LARGEST_REPEAT}, but `{count.text}` is {describe(count.value, count.text)}",
             count.span,
             notes=frame.notes,
         )
@@ -45,7 +45,7 @@ def _repeat(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
     if not isinstance(function.value, Function):
         frame.sink.report(
             "NL305",
-            f"`repeat` expects a function, but `{function.text}` is {describe(function.value)}",
+            f"`repeat` expects a block, a network or an op, but `{function.text}` is {describe(function.value, function.text)}",
             function.span,
             help="leave out its first operand: `repeat(3, residual(64))`",
             notes=frame.notes,
@@ -74,7 +74,9 @@ def _graph_of(frame: Frame, name: str, partial: Partial, incoming: Argument | No
     if isinstance(argument.value, NetworkFunction):
         return argument.value.graph
     if not isinstance(argument.value, Poison):
-        frame.sink.report("NL305", f"`{name}` expects a network, but `{argument.text}` is {describe(argument.value)}", argument.span)
+        frame.sink.report(
+            "NL305", f"`{name}` expects a network, but `{argument.text}` is {describe(argument.value, argument.text)}", argument.span
+        )
     return None
 
 

@@ -307,7 +307,10 @@ def count(number: int, noun: str) -> str:
 def operate(frame: Frame, op: Op, arguments: list[Argument], span: Span, keywords: dict[str, Argument] | None = None) -> Any:
     """Apply an op to operands, constants among them; reports what its type rule refuses."""
     if frame.builder is None:
-        frame.sink.report("NL317", f"`{op.name}` makes a tensor, and only constants can stand here", span, notes=frame.notes)
+        help_text = "tensors are made in entries, in steps and under `draw`"
+        frame.sink.report(
+            "NL317", f"`{op.name}` makes a tensor, and only constants can stand here", span, help=help_text, notes=frame.notes
+        )
         return POISON
     names = op.operands
     variadic = bool(names) and names[-1].startswith("*")

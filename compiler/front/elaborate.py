@@ -37,6 +37,8 @@ from compiler.ir.types import TensorType
 from compiler.ops import OPS
 from compiler.source import Source, Span
 
+CIRCLE_HELP = "break the circle: one of them must do without the others"
+
 
 @final
 class Elaboration:
@@ -77,7 +79,7 @@ class Elaboration:
         pair = file.spec.lets[name]
         if name in file.evaluating:
             circle = " -> ".join([*file.evaluating[file.evaluating.index(name) :], name])
-            self.sink.report("NL142", f"`{name}` is defined by itself: {circle}", pair.key.span)
+            self.sink.report("NL142", f"`{name}` is defined by itself: {circle}", pair.key.span, help=CIRCLE_HELP)
             file.constants[name] = POISON
             return POISON
         file.evaluating.append(name)
@@ -144,7 +146,8 @@ class Elaboration:
             file.networks[name] = NetworkFunction(made, body) if isinstance(made, Graph) else POISON
         elif file.networks[name] is None:
             circle = " -> ".join([*self._making[self._making.index(name) :], name])
-            self.sink.report("NL142", f"the network `{name}` uses itself: {circle}", file.spec.networks[name].key.span)
+            message = f"the network `{name}` uses itself: {circle}"
+            self.sink.report("NL142", message, file.spec.networks[name].key.span, help=CIRCLE_HELP)
             return POISON
         return file.networks[name]
 

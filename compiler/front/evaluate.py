@@ -296,8 +296,7 @@ def _combine(frame: Frame, symbol: str, left: Argument, right: Argument, span: A
         try:
             return combine(symbol, left.value, right.value)
         except ConstantError as error:
-            frame.sink.report("NL314" if error.undecided else "NL313", error.message, span, notes=frame.notes)
-            return POISON
+            return _report_failure(frame, error, span)
     if symbol in ("==", "!=") and isinstance(left.value, Function) and isinstance(right.value, Function):
         return (left.value == right.value) == (symbol == "==")
     return operate(frame, op_named(OPERATORS[symbol])(), [left, right], span)
@@ -346,7 +345,12 @@ def _misplaced(frame: Frame, expr: ast.Expr) -> Any:
 
 
 def _report_constant(frame: Frame, expr: ast.Expr, error: ConstantError) -> Any:
-    frame.sink.report("NL314" if error.undecided else "NL313", error.message, frame.span(expr), notes=frame.notes)
+    return _report_failure(frame, error, frame.span(expr))
+
+
+def _report_failure(frame: Frame, error: ConstantError, span: Span) -> Any:
+    help_text = "give the size a number, or decide by a constant under `let`" if error.undecided else None
+    frame.sink.report("NL314" if error.undecided else "NL313", error.message, span, help=help_text, notes=frame.notes)
     return POISON
 
 

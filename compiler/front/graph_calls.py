@@ -130,7 +130,8 @@ def call_block(frame: Frame, function: BlockFunction, partial: Partial, incoming
     if key not in frame.elaboration.blocks:
         if body.name in frame.blocks or len(frame.blocks) >= BLOCK_DEPTH:
             chain = " -> ".join((*frame.blocks, body.name))
-            frame.sink.report("NL142", f"blocks use each other without end: {chain}", partial.span, notes=frame.notes)
+            message = f"blocks use each other without end: {chain}"
+            frame.sink.report("NL142", message, partial.span, help="chain copies with `repeat(n, …)`", notes=frame.notes)
             return POISON
         frame.elaboration.blocks[key] = yield _make_block(frame, inner, definition, constants, arguments, operands, partial)
     graph = frame.elaboration.blocks[key]

@@ -55,7 +55,8 @@ class Loader:
             return
         if path in chain:
             circle = " -> ".join(item.stem for item in (*chain[chain.index(path) :], path))
-            self.sink.report("NL148", f"files use each other without end: {circle}", used.span)
+            help_text = "move what both need into a third file"
+            self.sink.report("NL148", f"files use each other without end: {circle}", used.span, help=help_text)
             scope.incomplete = True
             return
         if len(chain) >= MOST_DEPTH or len(self._loaded) >= MOST_FILES:

@@ -14,7 +14,7 @@ from compiler.front.sink import Sink
 
 MOST_ERRORS: Final = 20
 LONGEST: Final = 60
-CLOSE: Final = 0.7
+CLOSE: Final = 0.75
 DIMENSIONS: Final = re.compile(r"_?[123]d\Z")
 
 ELSEWHERE: Final[dict[str, str]] = {

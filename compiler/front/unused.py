@@ -36,4 +36,5 @@ def _warn_unused_names(graph: Graph, body: Body, used: set[int], sink: Sink) -> 
             )
     for name, value in zip(body.inputs, graph.inputs, strict=False):
         if id(value) not in used:
-            sink.report("NL144", f"nothing uses the input `{name}` of `{body.name}`", body.inputs[name].key.span, severity=Severity.WARNING)
+            message = f"nothing uses the input `{name}` of `{body.name}`"
+            sink.report("NL144", message, body.inputs[name].key.span, help="remove it, or read it in an entry", severity=Severity.WARNING)

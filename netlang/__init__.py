@@ -9,11 +9,41 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from netlang.api import Checked, Diagnostic, Source, SpecError, check, register_op, register_reader
+    from netlang.api import (
+        Checked,
+        Diagnostic,
+        Model,
+        Op,
+        Reader,
+        Source,
+        SpecError,
+        build,
+        check,
+        evaluate,
+        load,
+        register_op,
+        register_reader,
+        train,
+    )
 
 __version__ = "0.1.0"
 
-__all__ = ["Checked", "Diagnostic", "Source", "SpecError", "check", "register_op", "register_reader"]
+__all__ = [
+    "Checked",
+    "Diagnostic",
+    "Model",
+    "Op",
+    "Reader",
+    "Source",
+    "SpecError",
+    "build",
+    "check",
+    "evaluate",
+    "load",
+    "register_op",
+    "register_reader",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,56 +1,106 @@
 """The embed API: what the command line does, as functions. Importing this loads neither torch nor NumPy.
 
     import netlang
+
     checked = netlang.check("lenet5").require()
     model = netlang.load("lenet5", backend="numpy", seed=0)
-    logits = model["lenet5"](image)
+    logits = model(image)
+    for record in netlang.train("lenet5", folder="runs/first"):
+        print(record)
+    print(netlang.evaluate("lenet5", "runs/first"))
+    netlang.build("lenet5", "out", to="torch", weights="runs/first")
 
-A spec is a path, the name of a bundled spec, or a `compiler.source.Source`. What is wrong in a spec is data: `check` returns
-it; everything else raises `SpecError` with all diagnostics.
+A spec is a path, the name of a bundled spec, a `Source` (text), or what `check` gave. What is wrong in a spec is data: `check`
+returns it; everything else raises `SpecError` with all diagnostics.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import compiler.front.checked
+import netlang.training
 from compiler.diagnostics import Diagnostic, SpecError
 from compiler.front.checked import Checked
-from compiler.ops import OPS
+from compiler.front.readers import Reader, ReaderError
+from compiler.ir.op import Op
 from compiler.ops import register as register_op
 from compiler.source import Source
-from netlang.catalog import find_spec, list_specs
-from netlang.data import READERS, register_reader
+from netlang.artefact import build
+from netlang.catalog import list_specs
+from netlang.checking import Spec, check
+from netlang.data import register_reader
+from netlang.model import Model, load
+from netlang.runs import replace_epochs
+from netlang.training import CheckpointRecord, EvaluationRecord, Finished, Notice, Record, StepRecord, Stopped
 
 __all__ = [
-    "OPS",
-    "READERS",
     "Checked",
+    "CheckpointRecord",
     "Diagnostic",
+    "EvaluationRecord",
+    "Finished",
+    "Model",
+    "Notice",
+    "Op",
+    "Reader",
+    "ReaderError",
+    "Record",
     "Source",
     "Spec",
     "SpecError",
+    "StepRecord",
+    "Stopped",
+    "build",
     "check",
-    "find_spec",
+    "evaluate",
     "list_specs",
+    "load",
     "register_op",
     "register_reader",
+    "train",
 ]
 
-Spec = str | Path | Source
+
+def train(
+    spec: Spec,
+    *,
+    set: Mapping[str, object] | None = None,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    epochs: int | None = None,
+    seed: int | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    max_bytes: int | None = None,
+) -> Iterator[Record]:
+    """Run a spec's training program; iterating over the records drives it, and the last is Finished or Stopped.
+
+    `folder` is made for the run (`runs/<name>/<time>` unless given), or with `resume` is that of the run to go on with. `epochs`
+    replaces the length that the spec says. More than `max_bytes` of memory (80 % of what is free unless given) is refused. Raises
+    SpecError.
+    """
+    return netlang.training.train(
+        replace_epochs(check(spec, set=set).require(), epochs),
+        folder=None if folder is None else Path(folder),
+        resume=resume,
+        seed=seed,
+        device=device,
+        threads=threads,
+        max_bytes=max_bytes,
+    )
 
 
-def check(spec: Spec, *, set: Mapping[str, object] | None = None) -> Checked:
-    """Check a spec; `set` replaces constants under `let`. Raises SpecError only where there is no such spec."""
-    overrides = {name: _as_text(value) for name, value in (set or {}).items()}
-    return compiler.front.checked.check(find_spec(spec), readers=READERS, overrides=overrides)
-
-
-def _as_text(value: object) -> str:
-    """A Python constant as `--set` would be given it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(_as_text(item) for item in value)}]"
-    return str(value)
+def evaluate(
+    spec: Spec,
+    weights: str | Path,
+    *,
+    set: Mapping[str, object] | None = None,
+    seed: int | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    max_bytes: int | None = None,
+) -> dict[str, float]:
+    """A spec's metrics on its evaluation data, with weights from a file, a built folder or a run; raises SpecError."""
+    checked = check(spec, set=set).require()
+    return netlang.training.evaluate(checked, Path(weights), seed=seed, device=device, threads=threads, max_bytes=max_bytes)

@@ -15,12 +15,12 @@ import click
 
 import netlang
 from compiler.diagnostics import SpecError
-from netlang.cli import inspect, make
+from netlang.cli.commands import Commands
 from netlang.cli.exits import Exit, exit_of, report_fault
 from netlang.cli.streams import show_diagnostics
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(netlang.__version__, prog_name="netlang", message="%(prog)s %(version)s")
 def cli() -> None:
     """Neural networks from short typed specs, printed as PyTorch or NumPy.
@@ -30,10 +30,6 @@ def cli() -> None:
     \b
     netlang new mine && netlang check mine.yaml && netlang train mine.yaml
     """
-
-
-for command in (inspect.check, inspect.show, inspect.explain, inspect.ops, inspect.specs, inspect.schema, make.new):
-    cli.add_command(command)
 
 
 def run(arguments: list[str] | None = None) -> int:

@@ -33,8 +33,12 @@ CODES: Final[dict[str, Exit]] = {
     "NL701": Exit.USAGE,
     "NL702": Exit.USAGE,
     "NL704": Exit.USAGE,
+    "NL711": Exit.TOO_LARGE,
+    "NL713": Exit.USAGE,
+    "NL715": Exit.CHECKSUM,
+    "NL719": Exit.TOO_LARGE,
 }
-"""Diagnostics that are not simply a wrong spec or run."""
+"""Diagnostics after which the exit code is not simply WRONG."""
 
 
 def exit_of(diagnostics: Iterable[Diagnostic]) -> Exit:
@@ -48,10 +52,10 @@ def report_fault(error: Exception) -> None:
     if os.environ.get("NETLANG_TRACEBACK"):
         traceback.print_exception(error)
     summary = " ".join(str(error).split())[:200]
+    command = " ".join(["netlang", *sys.argv[1:]])[:200]
     click.echo(
         f"netlang failed unexpectedly: {type(error).__name__}{f': {summary}' if summary else ''}\n"
-        "This is a fault of netlang, not of your spec. Please report it with the command"
-        f" ({' '.join(['netlang', *sys.argv[1:]])[:200]}) and the spec;\n"
-        "NETLANG_TRACEBACK=1 in the environment shows the traceback to add.",
+        f"This is a fault of netlang, not of your spec. Please report it with the command ({command})\n"
+        "and the spec. NETLANG_TRACEBACK=1 in the environment shows the traceback to add.",
         err=True,
     )

@@ -1,4 +1,4 @@
-"""Commands that look at specs and at the language: check, show, explain, ops, specs, schema. None loads torch or NumPy."""
+"""Commands that look at specs and at the language: show, explain, ops, specs, schema. None loads torch or NumPy."""
 
 from __future__ import annotations
 
@@ -9,50 +9,17 @@ from itertools import chain
 
 import click
 
-from compiler.diagnostics import SpecError
 from compiler.diagnostics.codes import CODES
-from compiler.diagnostics.render import render_github, render_json
 from compiler.front.schema import SCHEMA
-from compiler.ops import near_names
-from netlang import api
-from netlang.cli.exits import exit_of
+from compiler.ops import OPS, near_names
+from netlang.catalog import list_specs
+from netlang.checking import check
 from netlang.cli.options import json_option, set_option, size_option, spec_argument, unknown_name
 from netlang.cli.streams import has_color, show_diagnostics, table_width, write
 from netlang.report.codes import draw_code, draw_codes, find_code, near_codes
 from netlang.report.ops import document, document_all
-from netlang.report.specs import describe_checked, describe_sizes, spec_json, summarize_spec
+from netlang.report.specs import describe_sizes, spec_json, summarize_spec
 from netlang.report.tables import draw_network, draw_op, draw_ops, draw_program, draw_table
-
-
-@click.command()
-@click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
-@set_option
-@click.option("--format", "form", type=click.Choice(["text", "json", "github"]), default="text", help="How to print what is wrong.")
-@click.option("--json", "form", flag_value="json", help="Short for --format json.")
-def check(specs: tuple[str, ...], overrides: dict[str, str], form: str) -> None:
-    """Check specs without running them.
-
-    Every error of every file is told, with its place and, where one is likely, its cure.
-
-    \b
-    netlang check lenet5 nets/mine.yaml
-    """
-    found = []
-    for spec in specs:
-        try:
-            checked = api.check(spec, set=overrides)
-        except SpecError as error:
-            found.append(error.diagnostics)
-            continue
-        found.append(checked.diagnostics)
-        if form == "text" and not checked.failed:
-            write(f"{describe_checked(checked, spec)}\n")
-    diagnostics = list(chain.from_iterable(found))
-    if form == "text":
-        show_diagnostics(diagnostics)
-    else:
-        write(render_json(diagnostics) if form == "json" else render_github(diagnostics))
-    raise SystemExit(exit_of(diagnostics))
 
 
 @click.command()
@@ -69,7 +36,7 @@ def show(spec: str, overrides: dict[str, str], sizes: dict[str, int], depth: int
     \b
     netlang show vgg19 --size N=8
     """
-    checked = api.check(spec, set=overrides).require()
+    checked = check(spec, set=overrides).require()
     summary = summarize_spec(checked, sizes, depth)
     if as_json:
         write(json.dumps(spec_json(summary), indent=2) + "\n")
@@ -111,15 +78,15 @@ def ops(name: str | None, as_json: bool) -> None:
     """
     width, color = table_width(sys.stdout), has_color(sys.stdout)
     if name is None:
-        families = document_all(api.OPS.values())
+        families = document_all(OPS.values())
         if as_json:
             write(json.dumps([dataclasses.asdict(op) for op in chain.from_iterable(families.values())], indent=2) + "\n")
         else:
             write(draw_ops(families, width=width, color=color))
         return
-    if name not in api.OPS:
-        raise unknown_name("op", name, near_names(name, list(api.OPS)), "`netlang ops` lists them.")
-    op = document(api.OPS[name])
+    if name not in OPS:
+        raise unknown_name("op", name, near_names(name, list(OPS)), "`netlang ops` lists them.")
+    op = document(OPS[name])
     write(json.dumps(dataclasses.asdict(op), indent=2) + "\n" if as_json else draw_op(op, width=width, color=color))
 
 
@@ -130,7 +97,7 @@ def specs(as_json: bool) -> None:
 
     Every command takes their names in place of a path; where no other has the same last part, that is enough: `lenet5`.
     """
-    found = api.list_specs()
+    found = list_specs()
     if as_json:
         write(json.dumps(found, indent=2) + "\n")
     else:

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import click
 
+from netlang.artefact import PRINTERS
+from netlang.artefact import build as build_artefact
+from netlang.cli.options import set_option, spec_argument
 from netlang.cli.streams import tell, write
+from netlang.model import Backend
 from netlang.output import write_files
 from netlang.starters import DEFAULT, fill_template, list_templates
 
@@ -33,3 +37,25 @@ def new(name: str | None, template: str, force: bool) -> None:
     (path,) = write_files(place.parent, {f"{stem}.yaml": [fill_template(template, stem).encode()]}, force=force)
     write(f"{path}\n")
     tell(f"next: netlang show {path}, netlang train {path}")
+
+
+@click.command()
+@spec_argument
+@click.option("--to", type=click.Choice(sorted(PRINTERS, reverse=True)), default="torch", show_default=True, help="What it shall run on.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The folder to write into; made if needed.")
+@click.option("--weights", type=click.Path(path_type=Path), metavar="PATH", help="A safetensors file, a built folder or a run.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="NUMBER", help="Draw the weights from this seed.")
+@click.option("--force", is_flag=True, help="Replace files that are there.")
+@set_option
+def build(spec: str, to: Backend, out: Path, weights: Path | None, seed: int | None, force: bool, overrides: dict[str, str]) -> None:
+    """Write a stand-alone model.py with its weights.
+
+    The file runs without netlang: with torch and safetensors, or with NumPy alone.
+
+    \b
+    netlang build lenet5 --to numpy --out lenet5 --weights runs/first
+    """
+    if weights is not None and seed is not None:
+        raise click.UsageError("Weights are read (--weights) or drawn (--seed), not both.")
+    for path in build_artefact(spec, out, to=to, set=overrides, weights=weights, seed=seed, force=force):
+        write(f"{path}\n")

@@ -9,7 +9,6 @@ from typing import final
 
 from compiler.diagnostics import Diagnostic, SpecError
 from compiler.front.checked import Checked
-from compiler.ir.measure import parameter_count
 from netlang.report.networks import NetworkSummary, network_json, summarize
 from netlang.report.program import DataSummary, ProgramSummary, summarize_data, summarize_program
 
@@ -40,12 +39,6 @@ def summarize_spec(checked: Checked, sizes: Mapping[str, int] | None = None, dep
         summarize_data(checked),
         None if checked.program is None else summarize_program(checked.program),
     )
-
-
-def describe_checked(checked: Checked, spec: str) -> str:
-    """One line about a correct spec."""
-    networks = [f"{name} ({parameter_count(graph):,} parameters)" for name, graph in checked.networks.items()]
-    return f"{spec}: ok{', ' if networks else ''}{', '.join(networks)}"
 
 
 def describe_sizes(summary: SpecSummary) -> str:

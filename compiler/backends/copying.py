@@ -19,9 +19,19 @@ def copy_functions(used: Iterable[Callable[..., Any]]) -> str:
     return "\n\n\n".join(_source(function) for function in order.values())
 
 
+LIBRARIES = frozenset({"np", "torch", "F"})
+
+
 def emitted_names(*libraries: str) -> set[str]:
-    """Names of the functions that use one of the libraries (`np`, `torch`): what variables beside them are not called."""
-    return {name for name, function in EMITTED.items() if not set(libraries).isdisjoint(_names(function))}
+    """Names of the functions that use one of the libraries (`np`, `torch`) or none: what variables beside them are not called."""
+    found = set()
+    for name, function in EMITTED.items():
+        order: dict[str, Callable[..., Any]] = {}
+        _place(function, order)
+        used = LIBRARIES.intersection({item for member in order.values() for item in _names(member)})
+        if not used or not used.isdisjoint(libraries):
+            found.add(name)
+    return found
 
 
 def _place(function: Callable[..., Any], order: dict[str, Callable[..., Any]]) -> None:

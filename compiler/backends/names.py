@@ -9,8 +9,10 @@ import textwrap
 from collections.abc import Iterable
 from typing import Final, final
 
-IMPORTED: Final = frozenset({"torch", "nn", "F", "np", "math", "OrderedDict", "NamedTuple", "annotations"})
-TAKEN: Final = frozenset(keyword.kwlist) | frozenset(dir(builtins)) | IMPORTED
+IMPORTED: Final = frozenset({"torch", "nn", "F", "np", "math", "json", "Path", "OrderedDict", "NamedTuple", "annotations"})
+ADDED: Final = frozenset({"NETWORKS", "TYPES", "example", "load", "load_file", "read_weights"})
+"""What a stand-alone file defines besides the spec's own names."""
+TAKEN: Final = frozenset(keyword.kwlist) | frozenset(dir(builtins)) | IMPORTED | ADDED
 SPELLINGS: Final = {
     "alexnet": "AlexNet",
     "cnn": "CNN",

@@ -203,7 +203,8 @@ def _print_body(file: NumpyFile, graph: Graph, reads: Reads, *, method: bool) ->
         Unit(node.operands, node.results, node.entry, _renderer(scope, node), node.op.random, isinstance(node.op, Call))
         for node in pruned.nodes
     ]
-    body = BodyPrinter(pruned, units, names, inputs, sizes, 2 if method else 1)
+    single = len(reads) == 1 and (not whole or reads == ("",))
+    body = BodyPrinter(pruned, units, names, inputs, sizes, 2 if method else 1, single=single)
     body.print()
 
     def result(codes: Mapping[str, str]) -> str:
@@ -213,7 +214,7 @@ def _print_body(file: NumpyFile, graph: Graph, reads: Reads, *, method: bool) ->
         return f"{file.record(graph)}({', '.join(f'{fields[key]}={code}' for key, code in codes.items())})"
 
     lines = body.finish(result)
-    if len(reads) == 1 and (not whole or reads == ("",)):
+    if single:
         returned = "np.ndarray"
     else:
         returned = file.record(graph) if whole else f"tuple[{', '.join(['np.ndarray'] * len(reads))}]"

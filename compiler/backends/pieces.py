@@ -192,6 +192,7 @@ class Shared:
     def _note(self, vector: tuple[str, ...], letter: str) -> str:
         """A size that differs: the parameter that agrees, or a multiple of one, or a letter, with primes from its second size on."""
         if len(set(vector)) == 1:
+            self._letters.setdefault(vector, vector[0])
             return vector[0]
         if vector in self._by_vector:
             return self._by_vector[vector].name
@@ -203,7 +204,7 @@ class Shared:
                     return f"{min(ratios)[0]}*{parameter.name}"
         if vector not in self._letters:
             symbols = [found.group() for text in vector if (found := re.search(r"[A-Za-z_]\w*", text))]
-            name = f"{symbols[0]}'" if symbols else letter
+            name = symbols[0] if symbols else letter
             while name in self._letters.values():
                 name += "'"
             self._letters[vector] = name

@@ -8,7 +8,7 @@ variable called after its entry.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, final
 
@@ -102,9 +102,14 @@ def inputs_note(inputs: dict[Value, str], sizes: Sizes) -> Pieces:
 
 @final
 class BodyPrinter:
-    """Prints units in order; `finish` prints what is returned and gives the statements, without the function's head."""
+    """Prints units in order; `finish` prints what is returned and gives the statements, without the function's head.
 
-    def __init__(self, graph: Graph, units: list[Unit], names: Names, inputs: dict[Value, str], sizes: Sizes, depth: int) -> None:
+    `single` says that one tensor is returned.
+    """
+
+    def __init__(
+        self, graph: Graph, units: list[Unit], names: Names, inputs: dict[Value, str], sizes: Sizes, depth: int, *, single: bool
+    ) -> None:
         self._graph = graph
         self._names = names
         self._sizes = sizes
@@ -120,7 +125,8 @@ class BodyPrinter:
             for value in unit.operands:
                 self._uses.setdefault(value, []).append(unit)
         self._outputs = outputs
-        self._alone = next(iter(outputs)) if list(graph.outputs) == [""] else None
+        self._alone = next(iter(outputs)) if single else None
+        self._inputs = inputs
         made = {value for unit in units for value in unit.results}
         for entry, value in graph.entries.items():
             if value in made:
@@ -153,7 +159,7 @@ class BodyPrinter:
         for unit in self._units:
             text = self._expression(unit)
             if len(unit.results) != 1:
-                targets = [self._target(value) for value in unit.results]
+                targets = [self._target(value) if self._is_read(value) else "_" for value in unit.results]
                 self._emit(", ".join(targets), text, None)
                 for value, name in zip(unit.results, targets, strict=True):
                     self._bind(value, name)
@@ -163,6 +169,9 @@ class BodyPrinter:
             self._nested[value] = self._nesting(unit, text)
             if not self._may_nest(unit, value):
                 self._materialise(value)
+
+    def _is_read(self, value: Value) -> bool:
+        return value in self._outputs or value in self._uses
 
     def _may_nest(self, unit: Unit, value: Value) -> bool:
         if unit.is_scalar:
@@ -230,5 +239,16 @@ class BodyPrinter:
             last = Line(self._depth, (f"return {code}",), shape_note(self._alone.type, self._sizes) if nested else ())
         else:
             last = Line(self._depth, (f"return {result({name: self._codes[value] for name, value in outputs.items()})}",))
-        head = [Line(self._depth, (f"{name} = {text}",)) for name, text in self._sizes.used.items()]
+        head = [Line(self._depth, (text,)) for text in self._size_lines()]
         return [*head, *self._lines, last]
+
+    def _size_lines(self) -> Iterator[str]:
+        """`N, _, H, W = image.shape` where several sizes of one input are needed, `N = image.shape[0]` for one."""
+        used = dict(self._sizes.used)
+        for value, input_name in self._inputs.items():
+            axes = {name: text for name, text in used.items() if re.fullmatch(rf"{input_name}\.shape\[\d+\]", text)}
+            if len(axes) > 1:
+                names = {text: name for name, text in axes.items()}
+                yield f"{', '.join(names.get(f'{input_name}.shape[{axis}]', '_') for axis in range(value.type.rank))} = {input_name}.shape"
+                used = {name: text for name, text in used.items() if name not in axes}
+        yield from (f"{name} = {text}" for name, text in used.items())

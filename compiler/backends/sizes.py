@@ -6,6 +6,7 @@ symbols they stand on, so H//2 is H there. Each rewriting is proved on normal fo
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -62,7 +63,7 @@ class Sizes:
         if slope == 0 or slope * own + offset != pattern:
             return
         shape, needed = Dim.symbol("shape"), offset.symbols | slope.symbols
-        source = ((shape - offset) // slope).python({"shape": text, **{name: name for name in needed}})
+        source = _spaced(((shape - offset) // slope).python({"shape": text, **{name: name for name in needed}}))
         self._inward[symbol] = own
         self._locals[symbol] = _Local(own, source, tuple(sorted(needed)))
 
@@ -94,13 +95,13 @@ class Sizes:
         found = self.inward(dim)
         if found is not None:
             self._use(found)
-            return found.python({name: name for name in found.symbols})
+            return _spaced(found.python({name: name for name in found.symbols}))
         if dim in self._known:
             return self._known[dim]
         for other, text in self._known.items():
             quotient = dim // other
             if quotient.constant is not None and quotient * other == dim:
-                return f"{quotient}*{text}"
+                return f"{quotient} * {text}"
         raise UnknownSize(f"no input tells the size `{dim}`")
 
     def _use(self, dim: Dim) -> None:
@@ -132,3 +133,8 @@ def _inverse(pattern: Dim, symbol: str) -> Dim | None:
     start = jumps[0] - step * values[jumps[0] - 1]
     candidate = step * own + start
     return candidate if pattern.substitute({symbol: candidate}) == own else None
+
+
+def _spaced(text: str) -> str:
+    """`H*W//2` as a formatter writes it: `H * W // 2`."""
+    return re.sub(r"(?<!\*)(\*|//)(?!\*)", r" \1 ", text)

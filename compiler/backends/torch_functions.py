@@ -117,7 +117,8 @@ def print_function(
     inputs = {value: names.claim(value.name) for value in pruned.inputs}
     sizes = Sizes(list(inputs.items()), local=graph.kind == "block")
     scope = _Scope(file, modules, sizes, networks)
-    body = BodyPrinter(pruned, list(_units(pruned, modules, scope)), names, inputs, sizes, depth + 1)
+    single = list(pruned.outputs) == [""] or (reads is not None and len(reads) == 1)
+    body = BodyPrinter(pruned, list(_units(pruned, modules, scope)), names, inputs, sizes, depth + 1, single=single)
     body.print()
 
     def result(codes: Mapping[str, str]) -> str:
@@ -127,7 +128,7 @@ def print_function(
         return f"{file.record(graph)}({', '.join(f'{fields[key]}={code}' for key, code in codes.items())})"
 
     lines = body.finish(result)
-    if list(pruned.outputs) == [""] or (reads is not None and len(reads) == 1):
+    if single:
         returned = "torch.Tensor"
     elif reads is not None:
         returned = f"tuple[{', '.join(['torch.Tensor'] * len(reads))}]"

@@ -21,6 +21,11 @@ Constructor = Callable[[Node], Pieces | None]
 """The text that makes the module of a node; None where there is only a function."""
 
 
+def is_attribute(name: str) -> bool:
+    """Whether a module of that name can be written `self.name`; numbers and Python's words are reached by `get_submodule`."""
+    return name.isidentifier() and not keyword.iskeyword(name)
+
+
 @final
 @dataclass(slots=True)
 class Branch:
@@ -70,7 +75,7 @@ class Modules:
     def access(self, path: tuple[str, ...]) -> str:
         """`self.main["conv"]`: how a module is reached."""
         first, *rest = path
-        text = f"self.{first}" if first.isidentifier() else f'self.get_submodule("{first}")'
+        text = f"self.{first}" if is_attribute(first) else f'self.get_submodule("{first}")'
         branch = self.root.children[first]
         for name in rest:
             assert isinstance(branch, Branch)
@@ -257,7 +262,7 @@ def construction(item: Branch | Pieces) -> Pieces:
         return ("nn.ModuleList(", *copies, ")") if copies else ("nn.ModuleList([", *_joined(made), "])")
     if item.kind == "modules":
         return ("nn.ModuleDict({", *_joined([(f'"{name}": ', *child) for name, child in children.items()]), "})")
-    if all(name.isidentifier() and not keyword.iskeyword(name) for name in children):
+    if all(map(is_attribute, children)):
         return ("nn.Sequential(OrderedDict(", *_joined([(f"{name}=", *child) for name, child in children.items()]), "))")
     return ("nn.Sequential(OrderedDict({", *_joined([(f'"{name}": ', *child) for name, child in children.items()]), "}))")
 

@@ -17,7 +17,7 @@ from compiler.backends.names import Names, class_name, docstring
 from compiler.backends.pieces import Landmarks, Line, Pieces, Shared, lines_key
 from compiler.backends.sharing import block_groups, collect_reads, read_method
 from compiler.backends.torch_functions import TorchFile, Use, print_function
-from compiler.backends.torch_modules import Modules, construction, find_modules, find_whole
+from compiler.backends.torch_modules import Modules, construction, find_modules, find_whole, is_attribute
 from compiler.backends.wrapping import wrap
 from compiler.front.values import BlockFunction, OpFunction
 from compiler.ir.graph import Call, Graph, Node
@@ -130,7 +130,7 @@ def _variant(file: TorchFile, graph: Graph) -> Variant:
     setup = []
     for name, child in modules.root.children.items():
         made = construction(child)
-        setup.append(Line(2, (f"self.{name} = ", *made) if name.isidentifier() else (f'self.add_module("{name}", ', *made, ")")))
+        setup.append(Line(2, (f"self.{name} = ", *made) if is_attribute(name) else (f'self.add_module("{name}", ', *made, ")")))
     methods = print_function(file, graph, modules, "forward")
     for reads in file.reads_of(graph):
         methods += [Line(0, ()), *print_function(file, graph, modules, read_method(reads), reads=reads)]

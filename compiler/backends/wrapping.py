@@ -10,6 +10,7 @@ from typing import Final
 
 WIDTH: Final = 120
 INDENT: Final = "    "
+LOOP: Final = " for _ in "
 PAIRS: Final = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -39,6 +40,11 @@ def _body(text: str, depth: int) -> Iterator[str]:
     """What stands in a broken bracket: on one line where it fits, else an item a line."""
     line = INDENT * depth + text
     items = split_items(text)
+    loop = next((index for index, _, level in _scan(text) if level == 0 and text.startswith(LOOP, index)), None)
+    if loop is not None and len(line) > WIDTH:
+        yield from wrap(text[:loop], depth)
+        yield INDENT * depth + text[loop + 1 :]
+        return
     if len(items) == 1 or len(line) <= WIDTH:
         yield from wrap(text, depth)
         return

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from compiler.ir.dims import Dim
-from compiler.ir.op import NEGATION, Code, Lowering, Op, RuleError, Sample, SampleTensor
+from compiler.ir.op import ATOM, NEGATION, SUM, Code, Lowering, Op, RuleError, Sample, SampleTensor
 from compiler.ir.types import DType, TensorType
 from compiler.ops.arithmetic import cast_numpy, is_literal, number, promoted, refuse_bool
 from compiler.ops.base import Unary, broadcast_types, register
@@ -40,7 +40,8 @@ class Scalar(Op):
 
     def _text(self, at: Lowering) -> Code:
         if isinstance(self.value, Dim):
-            return Code(at.dim(self.value))
+            text = at.dim(self.value)
+            return Code(text, ATOM if text.isidentifier() or text.isdigit() else SUM)
         value = float(self.value) if self.dtype.is_float and not isinstance(self.value, bool) else self.value
         if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
             value = int(value)

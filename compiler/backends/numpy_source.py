@@ -196,7 +196,7 @@ def _print_body(file: NumpyFile, graph: Graph, reads: Reads, *, method: bool) ->
     reserved = {"self", "p"} if method else {"p", "prefix"}
     names = Names({*file.taken, *emitted_names("np"), *networks.values(), *reserved, "generator"})
     inputs = {value: names.claim(value.name) for value in pruned.inputs}
-    sizes = Sizes(list(inputs.items()), local=graph.kind == "block")
+    sizes = Sizes(list(inputs.items()), names, local=graph.kind == "block")
     keys = {item.value: item.key for item in graph.parameters}
     scope = _Scope(file, sizes, networks, graph.kind == "block", "p", keys)
     units = [

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, final
 
+from compiler.backends.names import Names
 from compiler.ir.dims import Dim, solve
 from compiler.ir.graph import Value
 
@@ -33,18 +34,23 @@ class UnknownSize(Exception):
 
 @final
 class Sizes:
-    """The sizes of one function; `local` says whether inputs' sizes are renamed (a block's) or kept (a network's)."""
+    """The sizes of one function; `local` says whether inputs' sizes are renamed (a block's) or kept (a network's).
 
-    def __init__(self, inputs: list[tuple[Value, str]], *, local: bool) -> None:
+    `names` gives each symbol its variable, so that a size called `F` does not hide a module of that name.
+    """
+
+    def __init__(self, inputs: list[tuple[Value, str]], names: Names, *, local: bool) -> None:
+        symbols = dict.fromkeys(name for value, _ in inputs for dim in value.type.shape for name in sorted(dim.symbols))
+        self._names = {symbol: names.claim(symbol) for symbol in symbols}
         self._locals: dict[str, _Local] = {}
         self._inward: dict[str, Dim] = {}
         self._known: dict[Dim, str] = {}
         self.used: dict[str, str] = {}
         pairs = [(dim, f"{name}.shape[{axis}]") for value, name in inputs for axis, dim in enumerate(value.type.shape)]
-        self._seen: list[tuple[Dim, str]] = [(dim, text) for dim, text in pairs if dim.constant is None]
-        for dim, text in self._seen:
+        seen = [(dim, text) for dim, text in pairs if dim.constant is None]
+        for dim, text in seen:
             self._known.setdefault(dim, text)
-        waiting = sorted(self._seen, key=lambda pair: len(pair[0].symbols))
+        waiting = sorted(seen, key=lambda pair: (len(pair[0].symbols), not str(pair[0]).isidentifier()))
         for dim, text in waiting:
             unknown = dim.symbols - self._inward.keys()
             if len(unknown) == 1:
@@ -62,8 +68,8 @@ class Sizes:
         slope = pattern.substitute({symbol: 1}) - offset
         if slope == 0 or slope * own + offset != pattern:
             return
-        shape, needed = Dim.symbol("shape"), offset.symbols | slope.symbols
-        source = _spaced(((shape - offset) // slope).python({"shape": text, **{name: name for name in needed}}))
+        shape, needed = Dim.symbol("_shape"), offset.symbols | slope.symbols
+        source = _spaced(((shape - offset) // slope).python({"_shape": text, **self._names}))
         self._inward[symbol] = own
         self._locals[symbol] = _Local(own, source, tuple(sorted(needed)))
 
@@ -95,7 +101,7 @@ class Sizes:
         found = self.inward(dim)
         if found is not None:
             self._use(found)
-            return _spaced(found.python({name: name for name in found.symbols}))
+            return _spaced(found.python(self._names))
         if dim in self._known:
             return self._known[dim]
         for other, text in self._known.items():
@@ -108,7 +114,7 @@ class Sizes:
         for name in sorted(dim.symbols):
             for needed in self._locals[name].needs:
                 self._use(Dim.symbol(needed))
-            self.used.setdefault(name, self._locals[name].text)
+            self.used.setdefault(self._names[name], self._locals[name].text)
 
 
 def _inverse(pattern: Dim, symbol: str) -> Dim | None:

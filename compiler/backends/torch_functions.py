@@ -115,7 +115,7 @@ def print_function(
     networks = {found: identifier(found) for found in called_networks(pruned)}
     names = Names({*file.taken, *networks.values(), *(("self",) if method else ())})
     inputs = {value: names.claim(value.name) for value in pruned.inputs}
-    sizes = Sizes(list(inputs.items()), local=graph.kind == "block")
+    sizes = Sizes(list(inputs.items()), names, local=graph.kind == "block")
     scope = _Scope(file, modules, sizes, networks)
     single = list(pruned.outputs) == [""] or (reads is not None and len(reads) == 1)
     body = BodyPrinter(pruned, list(_units(pruned, modules, scope)), names, inputs, sizes, depth + 1, single=single)

@@ -115,6 +115,17 @@ CASES: dict[str, tuple[str, str]] = {
 """,
         "",
     ),
+    "sizes called as modules are": (
+        """
+  net:
+    inputs: {x: [N, F, np]}
+    layers:
+      H: relu(x)
+      N_2: reshape(H, [N, F * np]) / F
+      out: selu(N_2)
+""",
+        "",
+    ),
     "constants as tensors": (
         "\n  net:\n    inputs: {x: [N, 3]}\n    layers:\n      ones: 1.0 -> expand(4, 3)\n      out: x @ transpose(ones, 0, 1)\n",
         "",

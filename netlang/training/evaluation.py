@@ -38,8 +38,8 @@ def evaluate(
     if program is None or not program.metrics:
         raise failure("NL710", f"`{checked.name[:100]}` has no metrics", help="add `metrics` to its section `train`")
     require_memory(checked, program.batch, max_bytes, training=False)
-    needed = dict.fromkeys(name for graph in program.metrics.values() for name in called_networks(graph))
-    loaded = find_weights(checked, weights, tuple(needed))
+    measured = {name for graph in program.metrics.values() for name in called_networks(graph)}
+    loaded = find_weights(checked, weights, tuple(name for name in checked.networks if name in measured))
     evaluation = Evaluation(checked)
     run_seed = program.seed if seed is None else seed
     with closing(TorchEngine(program, compile_torch(checked, run_seed), run_seed, 1, device, threads)) as engine:

@@ -5,6 +5,7 @@ Counted: weights, gradients, optimizer state, and the results of all nodes of a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -12,10 +13,14 @@ from typing import Final
 from compiler.front.checked import Checked
 from compiler.ir.graph import Call, Graph, owned_parameters
 from compiler.ir.measure import activation_bytes, node_activation_bytes
+from compiler.ir.monomials import DimOverflow
 from compiler.ir.training import Adagrad, Adam, AdamW, Momentum, Optimizer, Program, RmsProp, Sgd, Step
+from compiler.ir.types import TensorType
 from netlang.training.failures import failure
 
 SHARE: Final = 0.8
+TOO_MANY: Final = 2**63
+"""Stands for amounts that are beyond what a size may be."""
 UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -43,7 +48,7 @@ def require_memory(checked: Checked, batch: int, limit: int | None = None, *, tr
 def _weights(networks: Mapping[str, Graph]) -> Iterator[tuple[str, int]]:
     for name, graph in networks.items():
         for key, item in owned_parameters(graph):
-            yield f"`{name}.{key}` with its gradient and optimizer state", _bytes_of(item.type.elements.constant, item.type.dtype.bytes)
+            yield f"`{name}.{key}` with its gradient and optimizer state", bytes_of(item.type)
 
 
 def _training(program: Program, networks: Mapping[str, Graph]) -> Iterator[tuple[str, int]]:
@@ -52,8 +57,7 @@ def _training(program: Program, networks: Mapping[str, Graph]) -> Iterator[tuple
         for name in step.update:
             for key, item in owned_parameters(networks[name]):
                 if item.trainable:
-                    size = _bytes_of(item.type.elements.constant, item.type.dtype.bytes)
-                    yield f"`{name}.{key}` with its gradient and optimizer state", size * (1 + count_states(step.optimizer))
+                    yield f"`{name}.{key}` with its gradient and optimizer state", bytes_of(item.type) * (1 + count_states(step.optimizer))
 
 
 def count_states(optimizer: Optimizer) -> int:
@@ -73,12 +77,19 @@ def count_states(optimizer: Optimizer) -> int:
 
 def _activations(program: Program, batch: int) -> dict[str, int]:
     """What the hungriest step keeps for its backward pass, by network entry."""
-    totals = [(_bytes_of(activation_bytes(step.graph).substitute({"N": batch}).constant, 1), step) for step in program.steps]
+    totals = [(_total(step, batch), step) for step in program.steps]
     if not totals:
         return {}
     total, step = max(totals, key=lambda item: item[0])
     named = _by_entry(step, batch)
     return {**named, f"other results of step `{step.name}`": max(total - sum(named.values()), 0)}
+
+
+def _total(step: Step, batch: int) -> int:
+    try:
+        return activation_bytes(step.graph).substitute({"N": batch}).constant or 0
+    except DimOverflow:
+        return TOO_MANY
 
 
 def _by_entry(step: Step, batch: int) -> dict[str, int]:
@@ -88,15 +99,18 @@ def _by_entry(step: Step, batch: int) -> dict[str, int]:
             continue
         sizes = dict(node.op.sizes)
         for inner in node.op.graph.nodes:
-            amount = node_activation_bytes(inner).substitute(sizes).substitute({"N": batch}).constant
+            try:
+                amount = node_activation_bytes(inner).substitute(sizes).substitute({"N": batch}).constant or 0
+            except DimOverflow:
+                amount = TOO_MANY
             name = f"results of `{node.op.graph.name}.{inner.entry}` for a batch of {batch}"
-            found[name] = found.get(name, 0) + _bytes_of(amount, 1)
+            found[name] = found.get(name, 0) + amount
     return found
 
 
-def _bytes_of(count: int | None, each: int) -> int:
-    """0 where a size is not known before the run."""
-    return 0 if count is None else count * each
+def bytes_of(type: TensorType) -> int:
+    """Exact however large; 0 where a size is not known before the run."""
+    return math.prod(dim.constant or 0 for dim in type.shape) * type.dtype.bytes
 
 
 def free_memory() -> int:

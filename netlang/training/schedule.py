@@ -27,7 +27,7 @@ def count_iterations(program: Program, reads: tuple[bool, ...], batches_per_epoc
     if program.iterations is not None:
         return program.iterations
     wanted = (program.epochs or 0) * (batches_per_epoch or 0)
-    if not wanted:
+    if not wanted or not any(reads):
         raise _never_ends()
     if all(step.every == 1 and step.after == 0 and step.until is None for step in program.steps):
         return -(-wanted // count_batches(program, reads, 0))

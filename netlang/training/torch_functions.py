@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 from compiler.backends.names import identifier
 from compiler.backends.parameters import initial_parameters
-from compiler.backends.torch_backend import load_torch, set_parameters
+from compiler.backends.torch_backend import TorchModules, load_torch, set_parameters
 from compiler.front.checked import Checked
 from compiler.ir.graph import Graph, Value, called_networks
 from compiler.ir.training import Program
@@ -58,7 +58,7 @@ def compile_torch(checked: Checked, seed: int) -> TorchFunctions:
     assert program is not None
     networks = program_networks(checked)
     graphs = _with_own_names([with_rows(graph) for graph in program_graphs(program)], set(networks))
-    loaded = load_torch([*networks.values(), *graphs])
+    loaded = _load([*networks.values(), *graphs])
     modules = {name: loaded.networks[name] for name in networks}
     for name, graph in networks.items():
         set_parameters(modules[name], initial_parameters(graph, seed, NO_LIMIT))
@@ -68,6 +68,14 @@ def compile_torch(checked: Checked, seed: int) -> TorchFunctions:
     return TorchFunctions(
         modules, tuple(functions[:count]), metrics, None if program.draws is None else _named(functions[-1], program.draws)
     )
+
+
+def _load(graphs: list[Graph]) -> TorchModules:
+    """The printed file, running; torch draws first weights of its own, which must not disturb the caller's generator."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        return load_torch(graphs)
 
 
 def with_rows(graph: Graph) -> Graph:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping
@@ -208,7 +209,7 @@ def _parse_tensor(name: str, item: object) -> tuple[TensorType, int, int]:
     if not _are_sizes(shape) or len(shape) > 32 or not _are_sizes(offsets) or len(offsets) != 2:
         raise _Malformed(f"the shape or place of {shown} is not one")
     type = TensorType.of(dtype, *shape)
-    if type.elements.constant != (offsets[1] - offsets[0]) / dtype.bytes:
+    if math.prod(shape) * dtype.bytes != offsets[1] - offsets[0]:
         raise _Malformed(f"{shown} is {_show(type)} but has {offsets[1] - offsets[0]:,} bytes")
     return type, offsets[0], offsets[1]
 

@@ -3,6 +3,7 @@
 Attributes are dataclass fields; methods are the type rule, the parameters it owns, the torch and NumPy forms and the cost;
 samples are its tests; the docstring is its documentation. Ops that can be composed carry a `formula` in the language, which
 is their meaning and their NumPy form unless a faster one is given. An op with `random` draws numbers: two uses are never one.
+An `internal` op is there for derivatives of others; it is not listed among the words of the language.
 
 Lowerings return source text. Operand texts arrive as `Code`, which knows how tightly it binds.
 """
@@ -133,6 +134,7 @@ class Op(ABC):
     derivative: ClassVar[Derivative] = None
     family: ClassVar[str] = ""
     random: ClassVar[bool] = False
+    internal: ClassVar[bool] = False
 
     @abstractmethod
     def infer(self, *operands: TensorType) -> TensorType | tuple[TensorType, ...]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, ClassVar, final
 
 from compiler.ir.dims import Dim, at_least
 from compiler.ir.initializers import FanInUniform
-from compiler.ir.op import Code, Lowering, Op, ParameterSpec, RuleError, Sample, SampleTensor, emitted
-from compiler.ir.signature import Positive
+from compiler.ir.op import Code, Derivative, Lowering, Op, ParameterSpec, RuleError, Sample, SampleTensor, emitted
+from compiler.ir.signature import Positive, format_constant
 from compiler.ir.types import TensorType
 from compiler.ops.base import keywords, register, require_float, require_known
 from compiler.ops.windows import (
@@ -113,6 +113,19 @@ def _check_groups(op: Conv | ConvTranspose, x: TensorType) -> int:
     return channels
 
 
+def _sum_bias(x: TensorType) -> str:
+    """The gradient of a bias: the sum over all but the channels."""
+    return f"sum(g, axis={[0, *range(2, x.rank)]})"
+
+
+def geometry_text(
+    stride: tuple[int, ...], pads: tuple[tuple[int, int], ...], dilation: tuple[int, ...], groups: int, mode: str = "zeros"
+) -> str:
+    """The attributes that `convolve` and its adjoints share, as text of the language."""
+    given = {"stride": stride, "pads": pads, "dilation": dilation, "groups": groups, "mode": mode}
+    return ", ".join(f"{name}={format_constant(value)}" for name, value in given.items())
+
+
 def _weights(op: Conv | ConvTranspose, weight: TensorType) -> tuple[ParameterSpec, ...]:
     """The weight and, where there is one, the bias, both uniform within 1/sqrt(the weight's fan in), as in PyTorch."""
     found = (ParameterSpec("weight", weight, FanInUniform()),)
@@ -203,6 +216,16 @@ class Conv(Op):
             "mode": self.mode if padded and self.mode != "zeros" else None,
         }
         return f"{at.use(convolve)}({', '.join((*arguments, *given_keywords(given)))})"
+
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        (x,) = operands
+        windows = self._windows(x)
+        geometry = geometry_text(windows.stride, windows.pads, windows.dilation, self.groups, self.mode)
+        return {
+            "x": f"convolve_input(g, weight, sizes={format_constant(x.shape[2:])}, {geometry})",
+            "weight": f"convolve_weight(x, g, kernel={format_constant(windows.kernel)}, {geometry})",
+            "bias": _sum_bias(x),
+        }
 
     def cost(self, operands: tuple[TensorType, ...], results: tuple[TensorType, ...]) -> Dim:
         return results[0].elements * (self.parameters(*operands)[0].type.elements // self.filters)
@@ -300,6 +323,19 @@ class ConvTranspose(Op):
         }
         return f"{at.use(convolve_transposed)}({', '.join((*arguments, *given_keywords(given)))})"
 
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        """Those of `convolve_input`, of which this is a use; what `output_pad` adds beyond the last window has no part."""
+        (x,) = operands
+        kernel, stride, pad, output_pad, dilation = self._sizes(x)
+        geometry = geometry_text(stride, tuple((p, p) for p in pad), dilation, self.groups)
+        beyond = [extra // s * s for extra, s in zip(output_pad, stride, strict=True)]
+        g = f"g[:, :, {', '.join(f':{-size}' if size else ':' for size in beyond)}]" if any(beyond) else "g"
+        return {
+            "x": f"convolve({g}, weight, {geometry})",
+            "weight": f"convolve_weight({g}, x, kernel={format_constant(kernel)}, {geometry})",
+            "bias": _sum_bias(x),
+        }
+
     def cost(self, operands: tuple[TensorType, ...], results: tuple[TensorType, ...]) -> Dim:
         (x,) = operands
         weight = self.parameters(*operands)[0].type
@@ -314,4 +350,4 @@ class ConvTranspose(Op):
         yield Sample(cls(5, 4), (SampleTensor((3, 2, 1, 1)),))
 
 
-__all__ = ["Conv", "ConvTranspose", "convolve", "convolve_transposed"]
+__all__ = ["Conv", "ConvTranspose", "convolve", "convolve_transposed", "geometry_text"]

@@ -147,6 +147,29 @@ def pad_spatial(x: np.ndarray, pads: tuple[tuple[int, int], ...], mode: str = "z
 
 
 @emitted
+def fold_padding(x: np.ndarray, pads: tuple[tuple[int, int], ...], mode: str = "zeros") -> np.ndarray:
+    """The adjoint of `pad_spatial`: `x` without its border, each number of which is added to where it was taken from."""
+    for axis, (before, after) in enumerate(pads, 2):
+        if not before and not after:
+            continue
+        x = np.moveaxis(x, axis, 0)
+        size = x.shape[0] - before - after
+        inner = x[before : before + size] if mode == "zeros" else x[before : before + size].copy()
+        head, tail = x[:before], x[before + size :]
+        if mode == "replicate":
+            inner[0] += head.sum(0)
+            inner[-1] += tail.sum(0)
+        elif mode == "reflect":
+            inner[1 : before + 1] += head[::-1]
+            inner[size - 1 - after : size - 1] += tail[::-1]
+        elif mode == "circular":
+            inner[size - before :] += head
+            inner[:after] += tail
+        x = np.moveaxis(inner, 0, axis)
+    return np.ascontiguousarray(x)
+
+
+@emitted
 def sliding_windows(x: np.ndarray, size: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]) -> np.ndarray:
     """A view [N, C, *out, *size] of the windows of `x` [N, C, *spatial]."""
     extent = tuple(d * (k - 1) + 1 for k, d in zip(size, dilation, strict=True))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
-from compiler.ir.op import PRODUCT, Code, Lowering, RuleError, Sample, SampleTensor
+from compiler.ir.op import PRODUCT, Code, Derivative, Lowering, RuleError, Sample, SampleTensor
 from compiler.ir.signature import PositiveFloat
 from compiler.ir.types import TensorType
 from compiler.ops.arithmetic import number
@@ -45,6 +45,7 @@ class Relu(Activation):
     """x where it is positive, else 0."""
 
     name: ClassVar[str] = "relu"
+    derivative: ClassVar[Derivative] = {"x": "where(result > 0, g, 0)"}
     formula: ClassVar[str | None] = "max(x, 0)"
     call: ClassVar[str] = "F.relu"
     module: ClassVar[str] = "nn.ReLU"
@@ -56,6 +57,7 @@ class Relu6(Activation):
     """x kept within [0, 6]."""
 
     name: ClassVar[str] = "relu6"
+    derivative: ClassVar[Derivative] = {"x": "where(logical_and(result > 0, result < 6), g, 0)"}
     formula: ClassVar[str | None] = "clip(x, 0, 6)"
     call: ClassVar[str] = "F.relu6"
     module: ClassVar[str] = "nn.ReLU6"
@@ -69,6 +71,7 @@ class LeakyRelu(Activation):
     """x where it is positive, else slope * x."""
 
     name: ClassVar[str] = "leaky_relu"
+    derivative: ClassVar[Derivative] = {"x": "where(x > 0, g, slope * g)"}
     formula: ClassVar[str | None] = "where(x > 0, x, slope * x)"
     call: ClassVar[str] = "F.leaky_relu"
     module: ClassVar[str] = "nn.LeakyReLU"
@@ -89,6 +92,7 @@ class Elu(Activation):
     """x where it is positive, else alpha * (exp(x) - 1). Clevert et al. 2016."""
 
     name: ClassVar[str] = "elu"
+    derivative: ClassVar[Derivative] = {"x": "where(x > 0, g, alpha * exp(min(x, 0)) * g)"}
     formula: ClassVar[str | None] = "where(x > 0, x, alpha * expm1(min(x, 0)))"
     call: ClassVar[str] = "F.elu"
     module: ClassVar[str] = "nn.ELU"
@@ -108,6 +112,7 @@ class Celu(Activation):
     """x where it is positive, else alpha * (exp(x / alpha) - 1), smooth for every alpha. Barron 2017."""
 
     name: ClassVar[str] = "celu"
+    derivative: ClassVar[Derivative] = {"x": "where(x > 0, g, exp(min(x, 0) / alpha) * g)"}
     formula: ClassVar[str | None] = "where(x > 0, x, alpha * expm1(min(x, 0) / alpha))"
     call: ClassVar[str] = "F.celu"
     module: ClassVar[str] = "nn.CELU"
@@ -126,6 +131,7 @@ class Selu(Activation):
     """A scaled elu whose two constants keep mean 0 and variance 1. Klambauer et al. 2017, arXiv:1706.02515."""
 
     name: ClassVar[str] = "selu"
+    derivative: ClassVar[Derivative] = {"x": "where(x > 0, 1.0507009873554805 * g, 1.7580993408473766 * exp(min(x, 0)) * g)"}
     formula: ClassVar[str | None] = "1.0507009873554805 * elu(x, 1.6732632423543772)"
     call: ClassVar[str] = "F.selu"
     module: ClassVar[str] = "nn.SELU"
@@ -147,6 +153,14 @@ class Gelu(Activation):
     settings: ClassVar[dict[str, str]] = {"approximate": "approximate"}
     approximate: Literal["none", "tanh"] = "none"
 
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        """The distribution function plus x times its density, or the product rule with tanh."""
+        if self.approximate == "none":
+            return {"x": "g * (0.5 * (1 + erf(0.7071067811865476 * x)) + 0.3989422804014327 * exp(-0.5 * x * x) * x)"}
+        tanh = "tanh(0.7978845608028654 * (x + 0.044715 * x * x * x))"
+        slope = "0.3989422804014327 + 0.05351611220445019 * x * x"
+        return {"x": f"g * (0.5 * (1 + {tanh}) + (1 - square({tanh})) * ({slope}) * x)"}
+
     @classmethod
     def samples(cls) -> Iterator[Sample]:
         yield Sample(cls(), (SampleTensor((2, 3, 4), low=-4, high=4),))
@@ -159,6 +173,7 @@ class Silu(Activation):
     """x * sigmoid(x), also called swish. Elfwing et al. 2018."""
 
     name: ClassVar[str] = "silu"
+    derivative: ClassVar[Derivative] = {"x": "g * sigmoid(x) * (1 + (x - result))"}
     formula: ClassVar[str | None] = "x * sigmoid(x)"
     call: ClassVar[str] = "F.silu"
     module: ClassVar[str] = "nn.SiLU"
@@ -170,6 +185,7 @@ class Mish(Activation):
     """x * tanh(softplus(x)). Misra 2019, arXiv:1908.08681."""
 
     name: ClassVar[str] = "mish"
+    derivative: ClassVar[Derivative] = {"x": "g * (tanh(softplus(x)) + x * sigmoid(x) * (1 - square(tanh(softplus(x)))))"}
     formula: ClassVar[str | None] = "x * tanh(softplus(x))"
     call: ClassVar[str] = "F.mish"
     module: ClassVar[str] = "nn.Mish"
@@ -182,6 +198,7 @@ class Softplus(Activation):
     """log(1 + exp(beta x)) / beta; PyTorch's own form is x itself where beta x > 20, which is within 3e-9."""
 
     name: ClassVar[str] = "softplus"
+    derivative: ClassVar[Derivative] = {"x": "g * sigmoid(beta * x) if beta != 1 else g * sigmoid(x)"}
     formula: ClassVar[str | None] = "max(x, 0) + log1p(exp(-abs(beta * x))) / beta"
     call: ClassVar[str] = "F.softplus"
     module: ClassVar[str] = "nn.Softplus"
@@ -207,6 +224,7 @@ class LogSigmoid(Activation):
     """log(sigmoid(x)), finite wherever x is."""
 
     name: ClassVar[str] = "log_sigmoid"
+    derivative: ClassVar[Derivative] = {"x": "g * sigmoid(-x)"}
     formula: ClassVar[str | None] = "-softplus(-x)"
     call: ClassVar[str] = "F.logsigmoid"
     module: ClassVar[str] = "nn.LogSigmoid"
@@ -219,6 +237,7 @@ class Softsign(Activation):
     """x / (1 + |x|)."""
 
     name: ClassVar[str] = "softsign"
+    derivative: ClassVar[Derivative] = {"x": "g / square(1 + abs(x))"}
     formula: ClassVar[str | None] = "x / (1 + abs(x))"
     call: ClassVar[str] = "F.softsign"
     module: ClassVar[str] = "nn.Softsign"
@@ -230,6 +249,7 @@ class Tanhshrink(Activation):
     """x - tanh(x)."""
 
     name: ClassVar[str] = "tanhshrink"
+    derivative: ClassVar[Derivative] = {"x": "g * square(tanh(x))"}
     formula: ClassVar[str | None] = "x - tanh(x)"
     call: ClassVar[str] = "F.tanhshrink"
     module: ClassVar[str] = "nn.Tanhshrink"
@@ -242,6 +262,7 @@ class Softshrink(Activation):
     """x moved towards 0 by `threshold`, and 0 within it."""
 
     name: ClassVar[str] = "softshrink"
+    derivative: ClassVar[Derivative] = {"x": "where(abs(x) > threshold, g, 0)"}
     formula: ClassVar[str | None] = "x - clip(x, -threshold, threshold)"
     call: ClassVar[str] = "F.softshrink"
     module: ClassVar[str] = "nn.Softshrink"
@@ -261,6 +282,7 @@ class Hardshrink(Activation):
     """x, but 0 within `threshold` of 0."""
 
     name: ClassVar[str] = "hardshrink"
+    derivative: ClassVar[Derivative] = {"x": "where(abs(x) > threshold, g, 0)"}
     formula: ClassVar[str | None] = "where(abs(x) > threshold, x, 0)"
     call: ClassVar[str] = "F.hardshrink"
     module: ClassVar[str] = "nn.Hardshrink"
@@ -280,6 +302,7 @@ class Threshold(Unary):
     """x where it is above `threshold`, else `value`."""
 
     name: ClassVar[str] = "threshold"
+    derivative: ClassVar[Derivative] = {"x": "where(x > threshold, g, 0)"}
     family: ClassVar[str] = "activation"
     formula: ClassVar[str | None] = "where(x > threshold, x, value)"
     threshold: float
@@ -304,6 +327,7 @@ class Hardtanh(Activation):
     """x kept within [low, high]."""
 
     name: ClassVar[str] = "hardtanh"
+    derivative: ClassVar[Derivative] = {"x": "where(logical_and(result > low, result < high), g, 0)"}
     formula: ClassVar[str | None] = "clip(x, low, high)"
     call: ClassVar[str] = "F.hardtanh"
     module: ClassVar[str] = "nn.Hardtanh"
@@ -328,6 +352,7 @@ class Hardsigmoid(Activation):
     """x / 6 + 1/2 kept within [0, 1]; PyTorch's and MobileNetV3's (ONNX's default slope is 0.2)."""
 
     name: ClassVar[str] = "hardsigmoid"
+    derivative: ClassVar[Derivative] = {"x": "where(abs(x) < 3, g / 6, 0)"}
     formula: ClassVar[str | None] = "clip(x / 6 + 0.5, 0, 1)"
     call: ClassVar[str] = "F.hardsigmoid"
     module: ClassVar[str] = "nn.Hardsigmoid"
@@ -340,6 +365,7 @@ class Hardswish(Activation):
     """x * hardsigmoid(x). Howard et al. 2019, arXiv:1905.02244."""
 
     name: ClassVar[str] = "hardswish"
+    derivative: ClassVar[Derivative] = {"x": "where(x >= 3, g, where(x > -3, g * (x / 3 + 0.5), 0))"}
     formula: ClassVar[str | None] = "x * hardsigmoid(x)"
     call: ClassVar[str] = "F.hardswish"
     module: ClassVar[str] = "nn.Hardswish"

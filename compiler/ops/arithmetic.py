@@ -108,6 +108,7 @@ class Sub(Arithmetic):
     """x - y, broadcasting."""
 
     name: ClassVar[str] = "sub"
+    derivative: ClassVar[Derivative] = {"x": "g", "y": "-g"}
     sign: ClassVar[str] = "-"
     level: ClassVar[int] = SUM
     takes_bool: ClassVar[bool] = False
@@ -129,6 +130,7 @@ class Div(Arithmetic):
     """x / y, broadcasting; integers give f32."""
 
     name: ClassVar[str] = "div"
+    derivative: ClassVar[Derivative] = {"x": "g / y", "y": "-g * result / y"}
     sign: ClassVar[str] = "/"
 
     def infer(self, *operands: TensorType) -> TensorType:
@@ -142,6 +144,7 @@ class FloorDiv(Arithmetic):
     """The largest integer not above x / y, broadcasting."""
 
     name: ClassVar[str] = "floordiv"
+    derivative: ClassVar[Derivative] = {"x": None, "y": None}
     sign: ClassVar[str] = "//"
     takes_bool: ClassVar[bool] = False
 
@@ -152,6 +155,7 @@ class Mod(Arithmetic):
     """x - y * floor(x / y): the remainder has the sign of y, broadcasting."""
 
     name: ClassVar[str] = "mod"
+    derivative: ClassVar[Derivative] = {"x": "g", "y": "-g * (x // y)"}
     sign: ClassVar[str] = "%"
     takes_bool: ClassVar[bool] = False
 
@@ -163,6 +167,15 @@ class Pow(Arithmetic):
 
     name: ClassVar[str] = "pow"
     takes_bool: ClassVar[bool] = False
+
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        """x ** 0 does not change with x, nor 0 ** y with y from 0 on; both are kept from 0 * inf."""
+        x, y = operands
+        base = "x" if x.dtype.is_float else f"cast(x, {y.dtype})"
+        return {
+            "x": "g * y * where(y == 0, 1, x) ** (y - 1)",
+            "y": f"g * result * log(where(logical_and(x == 0, y >= 0), 1, {base}))",
+        }
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
         return self._power(*arguments)
@@ -190,6 +203,16 @@ class Extremum(Binary):
 
     def infer(self, *operands: TensorType) -> TensorType:
         return broadcast_types(*operands, dtype=promoted(*operands))
+
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        """Equal numbers share the gradient; against one of rank 0, as `torch.clamp`, the other has all of it."""
+        x, y = operands
+        wins = ">" if self.bound == "min" else "<"
+        if y.rank == 0:
+            return {"x": f"where(x {wins}= y, g, 0)", "y": f"where(x {wins}= y, 0, g)"}
+        if x.rank == 0:
+            return {"x": f"where(y {wins}= x, 0, g)", "y": f"where(y {wins}= x, g, 0)"}
+        return {"x": f"where(x == y, 0.5 * g, where(x {wins} y, g, 0))", "y": f"where(x == y, 0.5 * g, where(x {wins} y, 0, g))"}
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
         x, y = arguments

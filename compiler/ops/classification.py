@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
 from compiler.ir.dims import compare
-from compiler.ir.op import NEGATION, SUM, Code, Lowering, Op, RuleError, Sample, SampleTensor, emitted
+from compiler.ir.op import NEGATION, SUM, Code, Derivative, Lowering, Op, RuleError, Sample, SampleTensor, emitted
 from compiler.ir.signature import Positive, Probability
 from compiler.ir.types import DType, TensorType
 from compiler.ops.arithmetic import number
 from compiler.ops.base import normal_axis, register, require_float
 from compiler.ops.loss import ReductionWord
+from compiler.ops.loss import share as loss_share
 from compiler.ops.softmax import log_softmax
 
 if TYPE_CHECKING:
@@ -67,6 +68,26 @@ def _axis_help(name: str, scores: TensorType, label: TensorType, operand: str) -
     return None
 
 
+def class_mask(scores: TensorType, place: int) -> str:
+    """Text of the truth values that are true at each label's class."""
+    classes = scores.shape[place]
+    numbers = f"arange({classes}, dtype=i64)"
+    after = ", 1" * (scores.rank - place - 1)
+    return f"{f'reshape({numbers}, {classes}{after})' if after else numbers} == unsqueeze(label, {place})"
+
+
+def label_share(op: CrossEntropy | Nll, label: TensorType, place: int) -> str:
+    """Text of what each label gets of `g`, as it broadcasts to the scores; 0 for those ignored."""
+    share = "g"
+    if op.reduction == "mean" and op.ignore_index is None:
+        return loss_share("mean", label)
+    if op.reduction == "mean":
+        share = "g / sum(label != ignore_index)"
+    if op.ignore_index is not None:
+        share = f"where(label != ignore_index, {share}, 0)"
+    return "g" if share == "g" and op.reduction == "sum" else f"unsqueeze({share}, {place})"
+
+
 @emitted
 def class_loss(
     log_probabilities: np.ndarray,
@@ -119,6 +140,17 @@ class CrossEntropy(Op):
         _, wanted = require_labels(self.name, logits, label, self.axis)
         return TensorType(logits.dtype, wanted.shape if self.reduction == "none" else ())
 
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        """softmax(logits) less the distribution of the target."""
+        logits, label = operands
+        place, _ = require_labels(self.name, logits, label, self.axis)
+        scale, mask = label_share(self, label, place), class_mask(logits, place)
+        smoothing = self.label_smoothing
+        target = f"cast({mask}, {logits.dtype})"
+        if smoothing > 0:
+            target = f"({1 - smoothing!r} * {target} + {smoothing!r} / ({logits.shape[place]}))"
+        return {"logits": f"{scale} * (softmax(logits, axis={place}) - {target})", "label": None}
+
     def torch(self, at: Lowering, *arguments: Code) -> str:
         logits, label = arguments
         smoothing = [] if self.label_smoothing == 0 else [f"label_smoothing={number(self.label_smoothing)}"]
@@ -157,6 +189,11 @@ class Nll(Op):
         x, label = operands
         _, wanted = require_labels(self.name, x, label, self.axis, "x")
         return TensorType(x.dtype, wanted.shape if self.reduction == "none" else ())
+
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        x, label = operands
+        place, _ = require_labels(self.name, x, label, self.axis, "x")
+        return {"x": f"where({class_mask(x, place)}, -{label_share(self, label, place)}, 0)", "label": None}
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
         x, label = arguments
@@ -201,6 +238,7 @@ class Accuracy(Op):
     """The share of labels that are among the `top` classes with the highest scores, as f32."""
 
     name: ClassVar[str] = "accuracy"
+    derivative: ClassVar[Derivative] = {"logits": None, "label": None}
     operands: ClassVar[tuple[str, ...]] = ("logits", "label")
     family: ClassVar[str] = "loss"
     axis: int = 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from compiler.ir.dims import Dim
-from compiler.ir.op import ATOM, NEGATION, SUM, Code, Lowering, Op, RuleError, Sample, SampleTensor
+from compiler.ir.op import ATOM, NEGATION, SUM, Code, Derivative, Lowering, Op, RuleError, Sample, SampleTensor
 from compiler.ir.types import DType, TensorType
 from compiler.ops.arithmetic import cast_numpy, is_literal, number, promoted, refuse_bool
 from compiler.ops.base import Unary, broadcast_types, register
@@ -65,6 +65,7 @@ class Where(Op):
     """x where the condition holds, y elsewhere, broadcasting."""
 
     name: ClassVar[str] = "where"
+    derivative: ClassVar[Derivative] = {"condition": None, "x": "where(condition, g, 0)", "y": "where(condition, 0, g)"}
     operands: ClassVar[tuple[str, ...]] = ("condition", "x", "y")
     family: ClassVar[str] = "elementwise"
 
@@ -106,6 +107,7 @@ class Cast(Op):
     """The same numbers as another element type; towards integers they lose their fraction, towards bool all but 0 is true."""
 
     name: ClassVar[str] = "cast"
+    derivative: ClassVar[Derivative] = {"x": "g"}
     family: ClassVar[str] = "elementwise"
     dtype: DType
 
@@ -137,6 +139,7 @@ class Clip(Unary):
     """x kept within [low, high]; for one bound alone write `max(x, low)` or `min(x, high)`."""
 
     name: ClassVar[str] = "clip"
+    derivative: ClassVar[Derivative] = {"x": "where(logical_and(x >= low, x <= high), g, 0)"}
     formula: ClassVar[str | None] = "min(max(x, low), high)"
     low: float
     high: float
@@ -185,6 +188,7 @@ class Neg(Signed):
     """-x."""
 
     name: ClassVar[str] = "neg"
+    derivative: ClassVar[Derivative] = {"x": "-g"}
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
         return Code(f"-{arguments[0].within(NEGATION)}", NEGATION)
@@ -199,6 +203,7 @@ class Abs(Signed):
     """x without its sign."""
 
     name: ClassVar[str] = "abs"
+    derivative: ClassVar[Derivative] = {"x": "g * sign(x)"}
 
 
 @register
@@ -207,6 +212,7 @@ class Sign(Signed):
     """-1, 0 or 1, as x is negative, zero or positive."""
 
     name: ClassVar[str] = "sign"
+    derivative: ClassVar[Derivative] = {"x": None}
 
 
 @register
@@ -215,4 +221,5 @@ class Square(Signed):
     """x * x."""
 
     name: ClassVar[str] = "square"
+    derivative: ClassVar[Derivative] = {"x": "2 * x * g"}
     formula: ClassVar[str | None] = "x * x"

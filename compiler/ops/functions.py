@@ -18,6 +18,7 @@ class Exp(Unary):
     """e to the power of x."""
 
     name: ClassVar[str] = "exp"
+    derivative: ClassVar[Derivative] = {"x": "g * result"}
     torch_function: ClassVar[str] = "torch.exp"
     numpy_function: ClassVar[str] = "np.exp"
 
@@ -28,6 +29,7 @@ class Expm1(Unary):
     """exp(x) - 1, exact to the last digits near 0."""
 
     name: ClassVar[str] = "expm1"
+    derivative: ClassVar[Derivative] = {"x": "g * (result + 1)"}
     torch_function: ClassVar[str] = "torch.expm1"
     numpy_function: ClassVar[str] = "np.expm1"
 
@@ -38,6 +40,7 @@ class Log(Unary):
     """The natural logarithm; NaN below 0, minus infinity at 0."""
 
     name: ClassVar[str] = "log"
+    derivative: ClassVar[Derivative] = {"x": "g / x"}
     torch_function: ClassVar[str] = "torch.log"
     numpy_function: ClassVar[str] = "np.log"
     domain: ClassVar[tuple[float, float]] = (0.1, 5.0)
@@ -49,6 +52,7 @@ class Log1p(Unary):
     """log(1 + x), exact to the last digits near 0."""
 
     name: ClassVar[str] = "log1p"
+    derivative: ClassVar[Derivative] = {"x": "g / (1 + x)"}
     torch_function: ClassVar[str] = "torch.log1p"
     numpy_function: ClassVar[str] = "np.log1p"
     domain: ClassVar[tuple[float, float]] = (-0.8, 4.0)
@@ -60,6 +64,7 @@ class Sqrt(Unary):
     """The square root; NaN below 0."""
 
     name: ClassVar[str] = "sqrt"
+    derivative: ClassVar[Derivative] = {"x": "g / (2 * result)"}
     torch_function: ClassVar[str] = "torch.sqrt"
     numpy_function: ClassVar[str] = "np.sqrt"
     domain: ClassVar[tuple[float, float]] = (0.1, 5.0)
@@ -71,6 +76,7 @@ class Rsqrt(Unary):
     """1 / sqrt(x)."""
 
     name: ClassVar[str] = "rsqrt"
+    derivative: ClassVar[Derivative] = {"x": "-0.5 * g * result * result * result"}
     formula: ClassVar[str | None] = "1 / sqrt(x)"
     torch_function: ClassVar[str] = "torch.rsqrt"
     domain: ClassVar[tuple[float, float]] = (0.1, 5.0)
@@ -82,6 +88,7 @@ class Reciprocal(Unary):
     """1 / x."""
 
     name: ClassVar[str] = "reciprocal"
+    derivative: ClassVar[Derivative] = {"x": "-g * result * result"}
     formula: ClassVar[str | None] = "1 / x"
     torch_function: ClassVar[str] = "torch.reciprocal"
     domain: ClassVar[tuple[float, float]] = (0.2, 5.0)
@@ -93,6 +100,7 @@ class Sin(Unary):
     """The sine of radians."""
 
     name: ClassVar[str] = "sin"
+    derivative: ClassVar[Derivative] = {"x": "g * cos(x)"}
     torch_function: ClassVar[str] = "torch.sin"
     numpy_function: ClassVar[str] = "np.sin"
 
@@ -103,6 +111,7 @@ class Cos(Unary):
     """The cosine of radians."""
 
     name: ClassVar[str] = "cos"
+    derivative: ClassVar[Derivative] = {"x": "-g * sin(x)"}
     torch_function: ClassVar[str] = "torch.cos"
     numpy_function: ClassVar[str] = "np.cos"
 
@@ -113,6 +122,7 @@ class Floor(Unary):
     """The largest integer not above x, as a float."""
 
     name: ClassVar[str] = "floor"
+    derivative: ClassVar[Derivative] = {"x": None}
     torch_function: ClassVar[str] = "torch.floor"
     numpy_function: ClassVar[str] = "np.floor"
 
@@ -123,6 +133,7 @@ class Ceil(Unary):
     """The smallest integer not below x, as a float."""
 
     name: ClassVar[str] = "ceil"
+    derivative: ClassVar[Derivative] = {"x": None}
     torch_function: ClassVar[str] = "torch.ceil"
     numpy_function: ClassVar[str] = "np.ceil"
 
@@ -133,6 +144,7 @@ class Round(Unary):
     """The nearest integer, as a float; halves go to the even one."""
 
     name: ClassVar[str] = "round"
+    derivative: ClassVar[Derivative] = {"x": None}
     torch_function: ClassVar[str] = "torch.round"
     numpy_function: ClassVar[str] = "np.round"
 
@@ -181,6 +193,7 @@ class Erf(Unary):
     """The error function, 2/sqrt(pi) times the integral of exp(-t²) from 0 to x."""
 
     name: ClassVar[str] = "erf"
+    derivative: ClassVar[Derivative] = {"x": "1.1283791670955126 * exp(-x * x) * g"}
     torch_function: ClassVar[str] = "torch.erf"
     domain: ClassVar[tuple[float, float]] = (-7.0, 7.0)
 

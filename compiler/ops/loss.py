@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
 from compiler.ir.dims import compare
-from compiler.ir.op import NEGATION, PRODUCT, SUM, Code, Lowering, Op, RuleError, Sample, SampleTensor
+from compiler.ir.op import NEGATION, PRODUCT, SUM, Code, Derivative, Lowering, Op, RuleError, Sample, SampleTensor
 from compiler.ir.signature import PositiveFloat
 from compiler.ir.types import TensorType
 from compiler.ops.arithmetic import is_literal, number
 from compiler.ops.base import broadcast_types, normal_axis, register, require_float
+from compiler.ops.reduce import count_of
 
 ReductionWord = Literal["mean", "sum", "none"]
 
@@ -22,6 +23,11 @@ ReductionWord = Literal["mean", "sum", "none"]
 def reduced(loss: str) -> str:
     """The formula of a loss of which `loss` is the formula for one number."""
     return f'mean({loss}) if reduction == "mean" else sum({loss}) if reduction == "sum" else {loss}'
+
+
+def share(reduction: str, x: TensorType) -> str:
+    """Text of what each number of `x` gets of `g`, the gradient of the result."""
+    return "g" if reduction != "mean" or x.rank == 0 else f"(g / ({count_of(x.shape, tuple(range(x.rank)))}))"
 
 
 def require_equal_shapes(x: TensorType, target: TensorType) -> None:
@@ -47,11 +53,15 @@ def _shape_help(x: TensorType, target: TensorType) -> str:
 
 @dataclass(frozen=True)
 class PairLoss(Op):
-    """Abstract: a loss of `x` against `target`, number by number; `call` is the function of F, `settings` its keywords for attributes."""
+    """Abstract: a loss of `x` against `target`, number by number; `call` is the function of F, `settings` its keywords for attributes.
+
+    `slopes` are the texts of derivatives, in which `share` is what one number gets of the gradient of the result.
+    """
 
     operands: ClassVar[tuple[str, ...]] = ("x", "target")
     family: ClassVar[str] = "loss"
     call: ClassVar[str]
+    slopes: ClassVar[dict[str, str]]
     settings: ClassVar[dict[str, str]] = {}
     domain: ClassVar[tuple[float, float]] = (-2.0, 2.0)
     reduction: ReductionWord = "mean"
@@ -70,6 +80,10 @@ class PairLoss(Op):
                     help=f"convert it: `cast({{target}}, {x.dtype})`",
                 )
         return x if self.reduction == "none" else TensorType(x.dtype, ())
+
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        scale = share(self.reduction, operands[0])
+        return {name: text.replace("share", scale) for name, text in self.slopes.items()}
 
     def _target(self, at: Lowering, x: Code, target: Code) -> str:
         x_type, target_type = at.operand_types
@@ -104,6 +118,7 @@ class Mse(PairLoss):
     """The squared error."""
 
     name: ClassVar[str] = "mse"
+    slopes: ClassVar[dict[str, str]] = {"x": "2 * share * (x - target)", "target": "2 * share * (target - x)"}
     formula: ClassVar[str | None] = reduced("square(x - target)")
     call: ClassVar[str] = "F.mse_loss"
 
@@ -115,6 +130,7 @@ class L1(PairLoss):
     """The absolute error."""
 
     name: ClassVar[str] = "l1"
+    slopes: ClassVar[dict[str, str]] = {"x": "share * sign(x - target)", "target": "share * sign(target - x)"}
     formula: ClassVar[str | None] = reduced("abs(x - target)")
     call: ClassVar[str] = "F.l1_loss"
 
@@ -126,6 +142,10 @@ class SmoothL1(PairLoss):
     """The absolute error less beta / 2, but the squared error over 2 beta where it is below beta. Girshick 2015, arXiv:1504.08083."""
 
     name: ClassVar[str] = "smooth_l1"
+    slopes: ClassVar[dict[str, str]] = {
+        "x": "share * (clip(x - target, -1, 1) if beta == 1 else clip((x - target) / beta, -1, 1))",
+        "target": "share * clip((target - x) / beta, -1, 1)",
+    }
     formula: ClassVar[str | None] = reduced(
         "where(abs(x - target) < beta, square(x - target) * (0.5 / beta), abs(x - target) - 0.5 * beta)"
     )
@@ -146,6 +166,7 @@ class Huber(PairLoss):
     """Half the squared error, but delta times the absolute error less delta / 2 where it is above delta. Huber 1964."""
 
     name: ClassVar[str] = "huber"
+    slopes: ClassVar[dict[str, str]] = {"x": "share * clip(x - target, -delta, delta)", "target": "share * clip(target - x, -delta, delta)"}
     formula: ClassVar[str | None] = reduced(
         "where(abs(x - target) < delta, 0.5 * square(x - target), delta * (abs(x - target) - 0.5 * delta))"
     )
@@ -166,6 +187,10 @@ class Bce(PairLoss):
     """Binary cross-entropy of probabilities x; logarithms are cut off at -100. From logits, `bce_with_logits` is exact."""
 
     name: ClassVar[str] = "bce"
+    slopes: ClassVar[dict[str, str]] = {
+        "x": "share * (x - target) / max(x * (1 - x), 1e-12)",
+        "target": "share * (max(log1p(-x), -100) - max(log(x), -100))",
+    }
     formula: ClassVar[str | None] = reduced("-(target * max(log(x), -100) + (1 - target) * max(log1p(-x), -100))")
     call: ClassVar[str] = "F.binary_cross_entropy"
 
@@ -183,6 +208,7 @@ class BceWithLogits(PairLoss):
     """Binary cross-entropy of sigmoid(x), finite wherever x is; targets within [0, 1]."""
 
     name: ClassVar[str] = "bce_with_logits"
+    slopes: ClassVar[dict[str, str]] = {"x": "share * (sigmoid(x) - target)", "target": "-share * x"}
     formula: ClassVar[str | None] = reduced("softplus(x) - target * x")
     call: ClassVar[str] = "F.binary_cross_entropy_with_logits"
     domain: ClassVar[tuple[float, float]] = (0.0, 1.0)
@@ -200,6 +226,7 @@ class Hinge(PairLoss):
     """max(0, 1 - target * x), targets -1 or 1."""
 
     name: ClassVar[str] = "hinge"
+    slopes: ClassVar[dict[str, str]] = {"x": "where(target * x < 1, -share * target, 0)", "target": "where(target * x < 1, -share * x, 0)"}
     formula: ClassVar[str | None] = reduced("relu(1 - target * x)")
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
@@ -236,6 +263,10 @@ class KlDiv(Op):
         if self.reduction == "batchmean" and x.rank == 0:
             raise RuleError("NL202", f"`kl_div` divides by the first size, but `{{x}}` is {x}", at="x")
         return x if self.reduction == "none" else TensorType(x.dtype, ())
+
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        scale = f"(g / ({operands[0].shape[0]}))" if self.reduction == "batchmean" else "g"
+        return {"x": f"-{scale} * target", "target": f"{scale} * (log(max(target, 1e-30)) + 1 - x)"}
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
         return f"F.kl_div({arguments[0]}, {arguments[1]}, reduction={self.reduction!r})"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
 from compiler.ir.dims import Dim
-from compiler.ir.op import POWER, Code, Lowering, Op, RuleError, Sample, SampleTensor, emitted
+from compiler.ir.op import POWER, Code, Derivative, Lowering, Op, RuleError, Sample, SampleTensor, emitted
 from compiler.ir.signature import NonNegative, PositiveFloat
 from compiler.ir.types import DType, TensorType
 from compiler.ops.arithmetic import number
@@ -40,6 +40,21 @@ def reduced_shape(shape: tuple[Dim, ...], axes: tuple[int, ...], keepdims: bool)
     return tuple(Dim.of(1) if place in axes else size for place, size in enumerate(shape) if keepdims or place not in axes)
 
 
+def kept(name: str, shape: tuple[Dim, ...], axes: tuple[int, ...]) -> str:
+    """Text of the tensor `name`, reduced over `axes` of `shape`, with sizes 1 in their places, so that it broadcasts to `shape`."""
+    rest = [place for place in range(len(shape)) if place not in axes]
+    if not rest or rest[0] == len(shape) - len(rest):
+        return name
+    if len(axes) == 1:
+        return f"unsqueeze({name}, {axes[0]})"
+    return f"reshape({name}, {', '.join(map(str, reduced_shape(shape, axes, True)))})"
+
+
+def count_of(shape: tuple[Dim, ...], axes: tuple[int, ...]) -> Dim:
+    """How many numbers are reduced to one."""
+    return math.prod((shape[axis] for axis in axes), start=Dim.of(1))
+
+
 @dataclass(frozen=True)
 class Reduction(Op):
     """Abstract: numbers reduced over axes by a method that both libraries name `method`."""
@@ -51,10 +66,17 @@ class Reduction(Op):
 
     def infer(self, *operands: TensorType) -> TensorType:
         (x,) = operands
-        return TensorType(self._dtype(x), reduced_shape(x.shape, reduced_axes(self.name, self.axis, x.rank), self.keepdims))
+        return TensorType(self._dtype(x), reduced_shape(x.shape, self._axes(x), self.keepdims))
 
     def _dtype(self, x: TensorType) -> DType:
         return x.dtype
+
+    def _axes(self, x: TensorType) -> tuple[int, ...]:
+        return reduced_axes(self.name, self.axis, x.rank)
+
+    def _kept(self, name: str, x: TensorType) -> str:
+        """Text of the result or its gradient as it broadcasts to `x`."""
+        return name if self.keepdims else kept(name, x.shape, self._axes(x))
 
     def _settings(self, rank: int, axis: str, keepdims: str) -> list[str]:
         shown = tuple(range(rank)) if self.axis is None and self.keepdims else self.axis
@@ -105,6 +127,9 @@ class Sum(Total):
     name: ClassVar[str] = "sum"
     method: ClassVar[str] = "sum"
 
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        return {"x": self._kept("g", *operands)}
+
 
 @register
 @final
@@ -114,6 +139,19 @@ class Prod(Total):
 
     name: ClassVar[str] = "prod"
     method: ClassVar[str] = "prod"
+
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        """The product of the others, exact in value and in its own derivative however many are zero.
+
+        Without a division by zero: the product of the numbers that are not, by the number itself where it is not, times
+        that of the other zeros: 1 if there are none, their sum if there is one, 0 if there are more.
+        """
+        setting = "axis=axis, keepdims=true"
+        zeros, total = f"sum(x == 0, {setting})", f"sum(where(x == 0, x, 0), {setting})"
+        others = f"{zeros} - cast(x == 0, i64)"
+        rest = f"where({others} == 0, 1, where({others} == 1, {total} - where(x == 0, x, 0), 0))"
+        nonzero = "where(x == 0, 1, x)"
+        return {"x": f"{self._kept('g', *operands)} * prod({nonzero}, {setting}) / {nonzero} * {rest}"}
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
         """PyTorch multiplies over one axis at a time."""
@@ -142,9 +180,18 @@ class Mean(FloatReduction):
     name: ClassVar[str] = "mean"
     method: ClassVar[str] = "mean"
 
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        (x,) = operands
+        return {"x": self._kept(f"(g / ({count_of(x.shape, self._axes(x))}))", x)}
+
 
 class Extreme(Reduction):
     """Abstract: the largest or smallest; NumPy calls it without the a."""
+
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        """Those that are equal to the result get its gradient in equal parts."""
+        found = f"x == {self._kept('result', *operands)}"
+        return {"x": f"where({found}, {self._kept('g', *operands)} / sum({found}, axis=axis, keepdims=true), 0)"}
 
     def numpy(self, at: Lowering, *arguments: Code) -> str:
         return f"{arguments[0].tight}.{self.method[1:]}({', '.join(self._settings(at.operand_types[0].rank, 'axis', 'keepdims'))})"
@@ -184,7 +231,7 @@ class Spread(FloatReduction):
     def infer(self, *operands: TensorType) -> TensorType:
         (x,) = operands
         result = super().infer(x)
-        count = math.prod((x.shape[axis] for axis in reduced_axes(self.name, self.axis, x.rank)), start=Dim.of(1))
+        count = count_of(x.shape, self._axes(x))
         if count.constant is not None and count.constant <= self.correction:
             raise RuleError(
                 "NL215",
@@ -193,6 +240,9 @@ class Spread(FloatReduction):
                 help="write `correction=0` for the spread of these numbers themselves",
             )
         return result
+
+    def _divisor(self, x: TensorType) -> str:
+        return f"({count_of(x.shape, self._axes(x)) - self.correction})"
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
         parts = self._settings(at.operand_types[0].rank, "dim", "keepdim")
@@ -222,6 +272,10 @@ class Var(Spread):
     name: ClassVar[str] = "var"
     method: ClassVar[str] = "var"
 
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        (x,) = operands
+        return {"x": f"{self._kept(f'(2 * g / {self._divisor(x)})', x)} * (x - mean(x, axis=axis, keepdims=true))"}
+
 
 @register
 @final
@@ -232,6 +286,12 @@ class Std(Spread):
     name: ClassVar[str] = "std"
     method: ClassVar[str] = "std"
     formula: ClassVar[str | None] = "sqrt(var(x, axis=axis, keepdims=keepdims, correction=correction))"
+
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        """0 where all are equal, as PyTorch's."""
+        (x,) = operands
+        scale = f"where(result == 0, 0, g / ({self._divisor(x)} * where(result == 0, 1, result)))"
+        return {"x": f"{self._kept(scale, x)} * (x - mean(x, axis=axis, keepdims=true))"}
 
 
 @register
@@ -263,6 +323,16 @@ class Norm(Op):
         (x,) = operands
         require_float(self.name, x)
         return TensorType(x.dtype, reduced_shape(x.shape, self._axes(x), self.keepdims))
+
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        """0 where the norm is 0, as PyTorch's subgradient."""
+        (x,) = operands
+        length = "where(result == 0, 1, result)"
+        scale = {1.0: "g", 2.0: f"where(result == 0, 0, g / {length})"}.get(self.p, f"where(result == 0, 0, g / {length} ** (p - 1))")
+        scale = scale if self.keepdims else kept(scale, x.shape, self._axes(x))
+        return {
+            "x": {1.0: f"{scale} * sign(x)", 2.0: f"{scale} * x"}.get(self.p, f"{scale} * sign(x) * where(x == 0, 1, abs(x)) ** (p - 1)")
+        }
 
     def _axis(self, at: Lowering) -> int | tuple[int, ...]:
         if self.axis is not None:
@@ -309,6 +379,9 @@ class LogSumExp(FloatReduction):
     """log(sum of exp(x)) over `axis`, finite wherever x is."""
 
     name: ClassVar[str] = "logsumexp"
+
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        return {"x": f"{self._kept('g', *operands)} * exp(x - {self._kept('result', *operands)})"}
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
         axis = tuple(range(at.operand_types[0].rank)) if self.axis is None else self.axis

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from compiler.ir.op import Code, Lowering, Op, RuleError, Sample, SampleTensor
+from compiler.ir.op import Code, Derivative, Lowering, Op, RuleError, Sample, SampleTensor
 from compiler.ir.types import DType, TensorType
 from compiler.ops.arithmetic import refuse_bool
 from compiler.ops.base import normal_axis, register
@@ -52,6 +52,7 @@ class Argmax(Position):
     """The index of the largest along `axis`, among all in C order where it is left out."""
 
     name: ClassVar[str] = "argmax"
+    derivative: ClassVar[Derivative] = {"x": None}
     method: ClassVar[str] = "argmax"
 
 
@@ -62,6 +63,7 @@ class Argmin(Position):
     """The index of the smallest along `axis`, among all in C order where it is left out."""
 
     name: ClassVar[str] = "argmin"
+    derivative: ClassVar[Derivative] = {"x": None}
     method: ClassVar[str] = "argmin"
 
 
@@ -88,6 +90,7 @@ class Any(Quantifier):
     """Whether something over `axis` holds."""
 
     name: ClassVar[str] = "any"
+    derivative: ClassVar[Derivative] = {"x": None}
     method: ClassVar[str] = "any"
 
 
@@ -98,6 +101,7 @@ class All(Quantifier):
     """Whether everything over `axis` holds."""
 
     name: ClassVar[str] = "all"
+    derivative: ClassVar[Derivative] = {"x": None}
     method: ClassVar[str] = "all"
 
 
@@ -108,6 +112,7 @@ class Cumsum(Op):
     """The sums of everything up to each place along `axis`; integers are counted in i64."""
 
     name: ClassVar[str] = "cumsum"
+    derivative: ClassVar[Derivative] = {"x": "flip(cumsum(flip(g, axis), axis), axis)"}
     family: ClassVar[str] = "reduce"
     axis: int
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, final
 
 from compiler.ir.dims import Dim, divisible
 from compiler.ir.initializers import Constant
-from compiler.ir.op import Code, Lowering, Op, ParameterSpec, RuleError, Sample, SampleTensor, emitted
+from compiler.ir.op import Code, Derivative, Lowering, Op, ParameterSpec, RuleError, Sample, SampleTensor, emitted
 from compiler.ir.signature import Positive
 from compiler.ir.types import TensorType
 from compiler.ops.arithmetic import number
@@ -48,6 +48,7 @@ class Sigmoid(Unary):
     """1 / (1 + exp(-x))."""
 
     name: ClassVar[str] = "sigmoid"
+    derivative: ClassVar[Derivative] = {"x": "g * result * (1 - result)"}
     family: ClassVar[str] = "activation"
     formula: ClassVar[str | None] = "0.5 + 0.5 * tanh(0.5 * x)"
     torch_function: ClassVar[str] = "torch.sigmoid"
@@ -90,6 +91,7 @@ class Softmax(AxisActivation):
     """exp(x), scaled so that it sums to 1 over `axis`."""
 
     name: ClassVar[str] = "softmax"
+    derivative: ClassVar[Derivative] = {"x": "result * (g - sum(g * result, axis=axis, keepdims=true))"}
     formula: ClassVar[str | None] = "exp(x - logsumexp(x, axis=axis, keepdims=true))"
     torch_function: ClassVar[str] = "F.softmax"
     torch_class: ClassVar[str] = "nn.Softmax"
@@ -106,6 +108,7 @@ class LogSoftmax(AxisActivation):
     """The logarithm of softmax over `axis`, finite wherever x is."""
 
     name: ClassVar[str] = "log_softmax"
+    derivative: ClassVar[Derivative] = {"x": "g - exp(result) * sum(g, axis=axis, keepdims=true)"}
     formula: ClassVar[str | None] = "x - logsumexp(x, axis=axis, keepdims=true)"
     torch_function: ClassVar[str] = "F.log_softmax"
     torch_class: ClassVar[str] = "nn.LogSoftmax"
@@ -122,6 +125,7 @@ class Softmin(AxisActivation):
     """softmax of -x."""
 
     name: ClassVar[str] = "softmin"
+    derivative: ClassVar[Derivative] = {"x": "result * (sum(g * result, axis=axis, keepdims=true) - g)"}
     formula: ClassVar[str | None] = "softmax(-x, axis=axis)"
     torch_function: ClassVar[str] = "F.softmin"
     torch_class: ClassVar[str] = "nn.Softmin"
@@ -164,6 +168,9 @@ class Glu(Op):
     """Gated linear unit: the first half of `axis` times the sigmoid of the second. Dauphin et al. 2017, arXiv:1612.08083."""
 
     name: ClassVar[str] = "glu"
+    derivative: ClassVar[Derivative] = {
+        "x": "concat(sigmoid(split(x, 2, axis=axis)[1]) * g, (1 - sigmoid(split(x, 2, axis=axis)[1])) * result * g, axis=axis)",
+    }
     family: ClassVar[str] = "activation"
     axis: int = -1
 
@@ -211,6 +218,15 @@ class Maxout(Op):
     def infer(self, *operands: TensorType) -> TensorType:
         return parted_axis(self.name, operands[0], self.axis, self.pieces, "pieces")
 
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        """The largest of a group get its gradient in equal parts."""
+        (x,) = operands
+        place = self.axis % x.rank
+        groups = ", ".join(map(str, (*x.shape[:place], x.shape[place] // self.pieces, self.pieces, *x.shape[place + 1 :])))
+        largest = f"reshape(x, {groups}) == unsqueeze(result, {place + 1})"
+        share = f"unsqueeze(g, {place + 1}) / sum({largest}, axis={place + 1}, keepdims=true)"
+        return {"x": f"reshape(where({largest}, {share}, 0), {', '.join(map(str, x.shape))})"}
+
     def torch(self, at: Lowering, *arguments: Code) -> str:
         place = self.axis % at.operand_types[0].rank
         return f"{arguments[0].tight}.unflatten({place}, (-1, {self.pieces})).amax(dim={place + 1})"
@@ -249,6 +265,13 @@ class Prelu(Unary):
             raise RuleError("NL202", f"`prelu` with a weight per channel takes [N, C, …], but `{{x}}` is {x}", at="x")
         self._channels(x)
         return super().infer(x)
+
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        (x,) = operands
+        slope = f"reshape(weight, -1{', 1' * (x.rank - 2)})" if self.per_channel and x.rank > 2 else "weight"
+        axes = [axis for axis in range(x.rank) if axis != 1 or not self.per_channel]
+        total = f"sum(where(x > 0, 0, x * g), axis={axes})" if axes else "where(x > 0, 0, x * g)"
+        return {"x": f"where(x > 0, g, {slope} * g)", "weight": total if self.per_channel else f"reshape({total}, 1)"}
 
     def _channels(self, x: TensorType) -> int:
         return require_known(self.name, x.shape[1], "the number of channels of `{x}`") if self.per_channel else 1

@@ -100,9 +100,10 @@ class _Work:
     def _fit(self, value: Value, type: TensorType) -> Value:
         """Sum over what broadcasting repeated, and return to the operand's dtype."""
         extra = value.type.rank - type.rank
-        if extra:
+        if extra > 0:
             value = self._apply("sum", value, axis=tuple(range(extra)))
-        repeated = tuple(axis for axis, (a, b) in enumerate(zip(value.type.shape, type.shape, strict=True)) if b == 1 and a != 1)
+        sizes = zip(reversed(value.type.shape), reversed(type.shape), strict=False)
+        repeated = tuple(-1 - axis for axis, (a, b) in enumerate(sizes) if b == 1 and a != 1)
         if repeated:
             value = self._apply("sum", value, axis=repeated, keepdims=True)
         if value.type.shape != type.shape:

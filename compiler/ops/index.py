@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeAlias, final
 
 from compiler.ir.dims import Dim, at_least, compare
-from compiler.ir.op import Code, Lowering, Op, RuleError, Sample, SampleTensor
-from compiler.ir.signature import Positive
+from compiler.ir.op import Code, Derivative, Lowering, Op, RuleError, Sample, SampleTensor
+from compiler.ir.signature import Positive, format_constant
 from compiler.ir.types import DType, TensorType
 from compiler.ops.base import normal_axis, register, require_rank
 
@@ -34,7 +34,7 @@ class Index(Op):
     def infer(self, *operands: TensorType) -> TensorType:
         (x,) = operands
         shape: list[Dim] = []
-        for axis, item in enumerate(self._spread(x)):
+        for axis, item in enumerate(self.spread(x)):
             if isinstance(item, tuple):
                 shape.append(_slice_length(x, axis, item))
             else:
@@ -42,7 +42,7 @@ class Index(Op):
                 _check_position(x, axis, Dim.of(item))
         return TensorType(x.dtype, tuple(shape))
 
-    def _spread(self, x: TensorType) -> list[Item]:
+    def spread(self, x: TensorType) -> list[Item]:
         """One item for every axis of `x`."""
         given = sum(item != "..." for item in self.items)
         if len(self.items) - given > 1:
@@ -53,8 +53,11 @@ class Index(Op):
         at = self.items.index("...") if len(self.items) > given else given
         return [*self.items[:at], *whole, *self.items[at + 1 :]]
 
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        return {"x": f"index_gradient(g, items=items, sizes={format_constant(operands[0].shape)})"}
+
     def torch(self, at: Lowering, *arguments: Code) -> str:
-        return f"{arguments[0].tight}[{', '.join(_item_text(at, item) for item in self.items)}]"
+        return f"{arguments[0].tight}[{items_text(at, self.items)}]"
 
     def numpy(self, at: Lowering, *arguments: Code) -> str:
         return self.torch(at, *arguments)
@@ -110,6 +113,11 @@ def _slice_length(x: TensorType, axis: int, item: Slice) -> Dim:
     return (stop - start + (step - 1)) // step
 
 
+def items_text(at: Lowering, items: tuple[Item, ...]) -> str:
+    """What stands between the brackets in Python."""
+    return ", ".join(_item_text(at, item) for item in items)
+
+
 def _item_text(at: Lowering, item: Item) -> str:
     if isinstance(item, str):
         return item
@@ -146,6 +154,11 @@ class Take(Op):
         require_index(self.name, index, "index")
         axis = normal_axis(self.name, self.axis, x.rank)
         return TensorType(x.dtype, (*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]))
+
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        x, _ = operands
+        axis = self.axis % x.rank
+        return {"x": f"take_gradient(g, index, axis={axis}, count={x.shape[axis]})", "index": None}
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
         x, index = arguments
@@ -191,6 +204,9 @@ class Gather(Op):
                 )
         return TensorType(x.dtype, index.shape)
 
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        return {"x": f"gather_gradient(g, index, axis=axis, count={operands[0].shape[self.axis]})", "index": None}
+
     def torch(self, at: Lowering, *arguments: Code) -> str:
         x, index = arguments
         return f"{x.tight}.gather({self.axis}, {index})"
@@ -212,6 +228,7 @@ class OneHot(Op):
     """For each integer a row of `classes` numbers, 1 at its place and 0 elsewhere: i64[N] becomes f32[N, classes]."""
 
     name: ClassVar[str] = "one_hot"
+    derivative: ClassVar[Derivative] = {"x": None}
     family: ClassVar[str] = "index"
     classes: Positive
 

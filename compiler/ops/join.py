@@ -9,7 +9,7 @@ from functools import reduce
 from typing import ClassVar, final
 
 from compiler.ir.dims import Dim, at_least, compare, divisible
-from compiler.ir.op import Code, Lowering, RuleError, Sample, SampleTensor
+from compiler.ir.op import Code, Derivative, Lowering, RuleError, Sample, SampleTensor
 from compiler.ir.signature import Positive
 from compiler.ir.types import DType, TensorType, promote
 from compiler.ops.base import normal_axis, register
@@ -68,6 +68,14 @@ class Concat(ShapeOp):
             return f"they fit along axis {different[0]}: `axis={different[0]}`"
         return "bring them to the same size first: crop, pad or `upsample` one"
 
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        axis = normal_axis(self.name, self.axis, operands[0].rank)
+        ends = list(itertools.accumulate(item.shape[axis] for item in operands))
+        return {
+            f"x{index}": f"g[{':, ' * axis}{end - item.shape[axis]}:{end}]"
+            for index, (item, end) in enumerate(zip(operands, ends, strict=True))
+        }
+
     def torch(self, at: Lowering, *arguments: Code) -> str:
         return f"torch.cat([{', '.join(arguments)}], dim={self.axis})"
 
@@ -108,6 +116,10 @@ class Stack(ShapeOp):
                     help=f"convert it: `cast({{x{index}}}, {first.dtype})`",
                 )
         return TensorType(first.dtype, (*first.shape[:axis], Dim.of(len(operands)), *first.shape[axis:]))
+
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        axis = normal_axis(self.name, self.axis, operands[0].rank + 1)
+        return {f"x{index}": f"g[{':, ' * axis}{index}]" for index in range(len(operands))}
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
         axis = f", dim={self.axis}" * (self.axis != 0)
@@ -168,6 +180,11 @@ class Split(ShapeOp):
         (x,) = operands
         axis = normal_axis(self.name, self.axis, x.rank)
         return tuple(TensorType(x.dtype, (*x.shape[:axis], size, *x.shape[axis + 1 :])) for size in self.sizes(x))
+
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        count = len(self.sizes(*operands))
+        parts = ", ".join(f"g[{index}]" for index in range(count))
+        return {"x": f"concat({parts}, axis=axis)" if count > 1 else "g"}
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
         (x,) = arguments

@@ -8,7 +8,7 @@ from typing import ClassVar, final
 
 from compiler.ir.dims import Dim, compare
 from compiler.ir.initializers import FanInUniform, Normal
-from compiler.ir.op import PRODUCT, SUM, Code, Lowering, Op, ParameterSpec, RuleError, Sample, SampleTensor
+from compiler.ir.op import PRODUCT, SUM, Code, Derivative, Lowering, Op, ParameterSpec, RuleError, Sample, SampleTensor
 from compiler.ir.signature import Positive
 from compiler.ir.types import BroadcastError, DType, TensorType, broadcast
 from compiler.ops.base import infix, keywords, register, require_float
@@ -60,6 +60,15 @@ class Linear(Op):
         x, weight, *bias = arguments
         product = Code(f"{x.within(PRODUCT)} @ {weight.tight}.T", PRODUCT)
         return infix(product, "+", bias[0], SUM) if bias else product
+
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        """The weight's is one product over all leading axes together."""
+        width = self._width(operands[0])
+        return {
+            "x": "g @ weight",
+            "weight": f"transpose(reshape(g, -1, {self.features})) @ reshape(x, -1, {width})",
+            "bias": f"sum(reshape(g, -1, {self.features}), axis=0)",
+        }
 
     def cost(self, operands: tuple[TensorType, ...], results: tuple[TensorType, ...]) -> Dim:
         return operands[0].elements * self.features
@@ -136,6 +145,21 @@ class Matmul(Op):
             return "transpose the first: `transpose({x}) @ {y}`"
         return None
 
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        """A matrix that meets many is summed over them in one product."""
+        x, y = operands
+        if x.rank == 1 and y.rank == 1:
+            return {"x": "g * y", "y": "g * x"}
+        if y.rank == 1:
+            flat = f"reshape(g, 1, -1) @ reshape(x, -1, {y.shape[0]})"
+            return {"x": "unsqueeze(g, -1) * y", "y": f"reshape({flat}, {y.shape[0]})"}
+        if x.rank == 1:
+            return {"x": "squeeze(y @ unsqueeze(g, -1), -1)", "y": "unsqueeze(x, -1) * unsqueeze(g, -2)"}
+        if y.rank == 2:
+            rows, columns = y.shape
+            return {"x": "g @ transpose(y)", "y": f"transpose(reshape(x, -1, {rows})) @ reshape(g, -1, {columns})"}
+        return {"x": "g @ transpose(y)", "y": "transpose(x) @ g"}
+
     def torch(self, at: Lowering, *arguments: Code) -> str:
         return infix(arguments[0], "@", arguments[1])
 
@@ -163,6 +187,7 @@ class Embedding(Op):
     """A trained vector of `size` numbers for each of `count` integers: i64[N, T] becomes [N, T, size]. Drawn from normal(0, 1)."""
 
     name: ClassVar[str] = "embedding"
+    derivative: ClassVar[Derivative] = {"x": None, "weight": "take_gradient(g, cast(x, i64), axis=0, count=count)"}
     family: ClassVar[str] = "linear"
     count: Positive
     size: Positive

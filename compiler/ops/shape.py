@@ -1,4 +1,4 @@
-"""The same numbers in another shape: reshaping, axes in another order, repeated, mirrored. Joining and parting are in `join`."""
+"""The same numbers in another shape: reshaping, axes in another order. Repeating is in `repeat`, joining and parting in `join`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
 from compiler.ir.dims import Dim, at_least, compare, divisible
-from compiler.ir.op import Code, Lowering, Op, RuleError, Sample, SampleTensor
-from compiler.ir.signature import Variadic
+from compiler.ir.op import Code, Derivative, Lowering, Op, RuleError, Sample, SampleTensor
+from compiler.ir.signature import Variadic, format_constant
 from compiler.ir.types import TensorType
 from compiler.ops.base import keywords, normal_axis, register
 
@@ -31,16 +31,28 @@ def require_size(name: str, size: Dim, attribute: str) -> None:
         raise RuleError("NL213", f"`{name}` makes sizes of at least 1, but `{attribute}` holds {size}", at=attribute)
 
 
+def reshape_text(text: str, shape: tuple[Dim, ...]) -> str:
+    """Text of the language: what `text` means in this shape."""
+    return f"reshape({text}, {format_constant(shape)})"
+
+
 class ShapeOp(Op):
     """Abstract: an op that moves numbers and makes none, on any element type."""
 
     family: ClassVar[str] = "shape"
 
 
+class Reshaping(ShapeOp):
+    """Abstract: an op after which the numbers have the same order."""
+
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        return {"x": reshape_text("g", operands[0].shape)}
+
+
 @register
 @final
 @dataclass(frozen=True)
-class Flatten(ShapeOp):
+class Flatten(Reshaping):
     """The axes from `start` to `end` as one: [N, C, H, W] becomes [N, C H W]."""
 
     name: ClassVar[str] = "flatten"
@@ -84,7 +96,7 @@ class Flatten(ShapeOp):
 @register
 @final
 @dataclass(frozen=True)
-class Reshape(ShapeOp):
+class Reshape(Reshaping):
     """The numbers in the same order in the given sizes; one size may be -1, which is what is left: `reshape(N, -1, 8)`."""
 
     name: ClassVar[str] = "reshape"
@@ -157,6 +169,10 @@ class Permute(ShapeOp):
             raise RuleError("NL208", f"`{self.name}` lists {len(self.axes)} axes, but `{{x}}` is {x}: it has {x.rank}", at="axes")
         return TensorType(x.dtype, tuple(x.shape[axis] for axis in distinct_axes(self.name, self.axes, x.rank, "axes")))
 
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        axes = distinct_axes(self.name, self.axes, operands[0].rank, "axes")
+        return {"x": f"permute(g, {[axes.index(axis) for axis in range(len(axes))]})"}
+
     def torch(self, at: Lowering, *arguments: Code) -> str:
         return f"{arguments[0].tight}.permute({', '.join(map(str, self.axes)) or '()'})"
 
@@ -177,6 +193,7 @@ class Transpose(ShapeOp):
     """Two axes exchanged, the last two unless given."""
 
     name: ClassVar[str] = "transpose"
+    derivative: ClassVar[Derivative] = {"x": "transpose(g, a, b)"}
     a: int = -2
     b: int = -1
 
@@ -208,7 +225,7 @@ class Transpose(ShapeOp):
 @register
 @final
 @dataclass(frozen=True)
-class Squeeze(ShapeOp):
+class Squeeze(Reshaping):
     """Without the axes named, each of which has size 1."""
 
     name: ClassVar[str] = "squeeze"
@@ -240,7 +257,7 @@ class Squeeze(ShapeOp):
 @register
 @final
 @dataclass(frozen=True)
-class Unsqueeze(ShapeOp):
+class Unsqueeze(Reshaping):
     """With a new axis of size 1 at the place `axis` has in the result."""
 
     name: ClassVar[str] = "unsqueeze"
@@ -262,132 +279,3 @@ class Unsqueeze(ShapeOp):
         yield Sample(cls(1), (SampleTensor((2, 3)),))
         yield Sample(cls(-1), (SampleTensor((2, 3)),))
         yield Sample(cls(0), (SampleTensor(()),))
-
-
-@register
-@final
-@dataclass(frozen=True)
-class Expand(ShapeOp):
-    """Broadcast to the given sizes: axes of size 1 are repeated, new ones stand in front; -1 keeps a size."""
-
-    name: ClassVar[str] = "expand"
-    sizes: Sizes
-
-    def infer(self, *operands: TensorType) -> TensorType:
-        (x,) = operands
-        new = len(self.sizes) - x.rank
-        if new < 0:
-            raise RuleError("NL208", f"`{self.name}` lists {len(self.sizes)} sizes, but `{{x}}` is {x}: it has {x.rank}", at="sizes")
-        found = []
-        for i, size in enumerate(self.sizes):
-            old = x.shape[i - new] if i >= new else Dim.of(1)
-            if size != -1:
-                require_size(self.name, size, "sizes")
-            wanted = old if size == -1 else size
-            fits = True if old == 1 else compare(old, wanted)
-            if fits is not True:
-                raise RuleError(
-                    "NL203" if fits is False else "NL204",
-                    f"`{{x}}` is {x}, and its `{old}` cannot be expanded to `{wanted}`",
-                    at="sizes",
-                    labels={"x": str(x)},
-                    help="only a size of 1 can be expanded; to repeat numbers use `tile`",
-                )
-            found.append(wanted)
-        return TensorType(x.dtype, tuple(found))
-
-    def torch(self, at: Lowering, *arguments: Code) -> str:
-        return f"{arguments[0].tight}.expand({', '.join(map(at.dim, self.sizes))})"
-
-    def numpy(self, at: Lowering, *arguments: Code) -> str:
-        return f"np.broadcast_to({arguments[0]}, {at.dims(at.result.shape)})"
-
-    @classmethod
-    def samples(cls) -> Iterator[Sample]:
-        yield Sample(cls(tuple(map(Dim.of, (2, 3, 4)))), (SampleTensor((3, 1)),))
-        yield Sample(cls(tuple(map(Dim.of, (-1, 5)))), (SampleTensor((3, 1)),))
-        yield Sample(cls((Dim.of(4),)), (SampleTensor(()),))
-
-
-@register
-@final
-@dataclass(frozen=True)
-class Tile(ShapeOp):
-    """Each axis repeated as often as given, counted from the last: `tile(2, 1)` puts two copies under each other."""
-
-    name: ClassVar[str] = "tile"
-    counts: Sizes
-
-    def infer(self, *operands: TensorType) -> TensorType:
-        (x,) = operands
-        for count in self.counts:
-            require_size(self.name, count, "counts")
-        rank = max(x.rank, len(self.counts))
-        shape = (Dim.of(1),) * (rank - x.rank) + x.shape
-        counts = (Dim.of(1),) * (rank - len(self.counts)) + self.counts
-        return TensorType(x.dtype, tuple(size * count for size, count in zip(shape, counts, strict=True)))
-
-    def torch(self, at: Lowering, *arguments: Code) -> str:
-        return f"{arguments[0].tight}.tile({at.dims(self.counts)})"
-
-    def numpy(self, at: Lowering, *arguments: Code) -> str:
-        return f"np.tile({arguments[0]}, {at.dims(self.counts)})"
-
-    @classmethod
-    def samples(cls) -> Iterator[Sample]:
-        yield Sample(cls((Dim.of(2), Dim.of(1))), (SampleTensor((3, 4)),))
-        yield Sample(cls((Dim.of(3),)), (SampleTensor((2, 3)),))
-        yield Sample(cls((Dim.of(2), Dim.of(1), Dim.of(2))), (SampleTensor((3, 1)),))
-
-
-@register
-@final
-@dataclass(frozen=True)
-class Flip(ShapeOp):
-    """The order along an axis, or several, reversed."""
-
-    name: ClassVar[str] = "flip"
-    axis: int | tuple[int, ...]
-
-    def infer(self, *operands: TensorType) -> TensorType:
-        (x,) = operands
-        distinct_axes(self.name, (self.axis,) if isinstance(self.axis, int) else self.axis, x.rank)
-        return x
-
-    def torch(self, at: Lowering, *arguments: Code) -> str:
-        return f"{arguments[0].tight}.flip({self.axis})"
-
-    def numpy(self, at: Lowering, *arguments: Code) -> str:
-        return f"np.flip({arguments[0]}, {self.axis})"
-
-    @classmethod
-    def samples(cls) -> Iterator[Sample]:
-        yield Sample(cls(1), (SampleTensor((2, 3)),))
-        yield Sample(cls((-1, 0)), (SampleTensor((2, 3, 4)),))
-
-
-@register
-@final
-@dataclass(frozen=True)
-class Roll(ShapeOp):
-    """Shifted by `shift` along `axis`; what leaves at one end comes in at the other."""
-
-    name: ClassVar[str] = "roll"
-    shift: int
-    axis: int
-
-    def infer(self, *operands: TensorType) -> TensorType:
-        (x,) = operands
-        normal_axis(self.name, self.axis, x.rank)
-        return x
-
-    def torch(self, at: Lowering, *arguments: Code) -> str:
-        return f"{arguments[0].tight}.roll({self.shift}, {self.axis})"
-
-    def numpy(self, at: Lowering, *arguments: Code) -> str:
-        return f"np.roll({arguments[0]}, {self.shift}, {self.axis})"
-
-    @classmethod
-    def samples(cls) -> Iterator[Sample]:
-        yield Sample(cls(1, axis=1), (SampleTensor((2, 3)),))
-        yield Sample(cls(-5, axis=-1), (SampleTensor((2, 3, 4)),))

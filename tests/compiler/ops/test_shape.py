@@ -16,8 +16,9 @@ from compiler.ir.types import DType, TensorType
 from compiler.ops.index import Gather, Index, OneHot, Take
 from compiler.ops.join import Concat, Split, Stack
 from compiler.ops.linear import Embedding, Linear, Matmul
+from compiler.ops.repeat import Expand, Tile
 from compiler.ops.resize import Pad, PixelShuffle, PixelUnshuffle, Upsample
-from compiler.ops.shape import Expand, Flatten, Permute, Reshape, Squeeze, Tile, Transpose, Unsqueeze
+from compiler.ops.shape import Flatten, Permute, Reshape, Squeeze, Transpose, Unsqueeze
 from tests.compiler.ops import harness
 from tests.compiler.ops.apply import apply, infer, numbers, refuse
 

@@ -48,7 +48,7 @@ class ProgramElaboration:
                 continue
             expr = self.elaboration.parse(pair.value)
             frame = Frame(self.elaboration, self.file, Local(), pair.value)
-            reader = None if expr is None else (yield read_record(frame, expr, "NL501", "data reader", self.elaboration.readers))
+            reader = None if expr is None else (yield read_record(frame, expr, "NL508", "data reader", self.elaboration.readers))
             if not isinstance(reader, Reader) or expr is None:
                 self.unread.add(name)
                 continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from compiler.diagnostics.codes import calls, data, files, program, runs, structure, syntax, types, weights
+from compiler.diagnostics.codes import calls, data, files, names, program, runs, structure, syntax, types, weights
 from compiler.diagnostics.codes.code import Code
 
 __all__ = ["CODES", "Code", "join"]
@@ -24,6 +24,7 @@ CODES: Final[dict[str, Code]] = join(
     files.CODES,
     syntax.CODES,
     structure.CODES,
+    names.CODES,
     types.CODES,
     calls.CODES,
     program.CODES,

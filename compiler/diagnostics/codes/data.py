@@ -95,4 +95,14 @@ Bad:
 Good:
     data: {train: idx("train-images", labels="train-labels")}""",
     ),
+    Code(
+        "NL508",
+        "unknown data reader",
+        """A source is a call of a registered reader, such as `digits`, `csv` or `images`. Readers register from Python, never from a spec.
+
+Bad:
+    data: {train: mnist(split=train)}
+Good:
+    data: {train: fashion_mnist(split=train)}""",
+    ),
 )

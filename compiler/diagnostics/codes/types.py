@@ -8,6 +8,17 @@ from compiler.diagnostics.codes.code import Code
 
 CODES: Final[tuple[Code, ...]] = (
     Code(
+        "NL201",
+        "a network or block is given another type",
+        """The inputs of networks and blocks have declared types. Names of sizes may take any size, the same one wherever they occur;
+numbers, the number of axes and the dtype must be equal.
+
+Bad (net has inputs: {image: [N, 1, 28, 28]}, x is [N, 3, 28, 28]):
+    net(x)
+Good:
+    net(mean(x, axis=1, keepdims=true))""",
+    ),
+    Code(
         "NL202",
         "wrong number of dimensions",
         """The op works on tensors of a certain rank. `conv`, for one, takes N, C and 1, 2 or 3 spatial sizes, and a vector has

@@ -2,9 +2,9 @@
 
 from netlang.training.evaluation import evaluate
 from netlang.training.failures import EXIT_CODES
-from netlang.training.loop import train
 from netlang.training.memory import require_memory
 from netlang.training.records import CheckpointRecord, EvaluationRecord, Finished, Notice, Record, StepRecord, Stopped
+from netlang.training.start import train
 
 __all__ = [
     "EXIT_CODES",

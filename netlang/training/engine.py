@@ -50,7 +50,7 @@ class Engine(ABC):
 
     @abstractmethod
     def update(self, index: int, inputs: Placed, iteration: int, total: int) -> Update:
-        """Run step `index` of the program once; raises NonFinite and then has updated nothing."""
+        """Run step `index` of the program once, may add to `inputs`; raises NonFinite and then has updated nothing."""
 
     @abstractmethod
     def begin_evaluation(self) -> None:

@@ -14,9 +14,9 @@ from netlang.training.failures import failure
 from netlang.training.feed import Evaluation
 from netlang.training.loop import measure_all, weights_file
 from netlang.training.memory import require_memory
+from netlang.training.start import make_engine
 from netlang.training.state import network_file
-from netlang.training.torch_engine import TorchEngine
-from netlang.training.torch_functions import compile_torch, program_networks
+from netlang.training.torch_functions import program_networks
 from netlang.training.weights import Stored, decode_weights, expected_types, read_weights
 
 
@@ -42,7 +42,7 @@ def evaluate(
     loaded = find_weights(checked, weights, tuple(name for name in checked.networks if name in measured))
     evaluation = Evaluation(checked)
     run_seed = program.seed if seed is None else seed
-    with closing(TorchEngine(program, compile_torch(checked, run_seed), run_seed, 1, device, threads)) as engine:
+    with closing(make_engine(checked, run_seed, 1, device, threads)) as engine:
         engine.load_weights(loaded)
         try:
             engine.require_finite()

@@ -6,120 +6,30 @@ its own. Checkpoints are taken between iterations only.
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeAlias, final
+from typing import Final, final
 
 from compiler.front.checked import Checked
 from compiler.ir.training import Program, Step
-from netlang.training.checkpoint import clean, list_checkpoints, load_newest, set_aside, write_checkpoint
+from netlang.training.checkpoint import list_checkpoints, write_checkpoint
 from netlang.training.engine import Engine, NonFinite, Placed
 from netlang.training.failures import failure
-from netlang.training.feed import TRAIN, Evaluation, Feed
-from netlang.training.memory import require_memory
-from netlang.training.records import CheckpointRecord, EvaluationRecord, Finished, Notice, Record, StepRecord, Stopped
-from netlang.training.run_folder import RunFolder, create_run, describe_environment, own, read_versions
-from netlang.training.schedule import count_iterations, is_due
+from netlang.training.feed import Evaluation, Feed
+from netlang.training.records import CheckpointRecord, EvaluationRecord, Finished, Record, StepRecord, Stopped
+from netlang.training.run_folder import RunFolder, read_versions
+from netlang.training.schedule import is_due
 from netlang.training.signals import StopRequest
 from netlang.training.state import (
-    SPEC,
     Progress,
     collect,
-    compare_environment,
-    read_progress,
-    require_same_run,
-    restore,
     show_constants,
-    spec_text,
 )
-from netlang.training.torch_engine import TorchEngine
-from netlang.training.torch_functions import compile_torch
 from netlang.training.weights import encode_weights
 
 SAVE_SECONDS: Final = 60.0
-EngineMaker: TypeAlias = Callable[[int, int], Engine]
-"""Makes an engine from the run's seed and its number of iterations."""
-
-
-def train(
-    checked: Checked,
-    *,
-    folder: Path | None = None,
-    resume: bool = False,
-    seed: int | None = None,
-    device: str = "cpu",
-    threads: int | None = None,
-    max_bytes: int | None = None,
-    save_every: int | None = None,
-) -> Iterator[Record]:
-    """Run the spec's training program; the last record is Finished or Stopped.
-
-    `folder` is the run's folder: a new one, or with `resume` the one to go on with. A checkpoint is taken every `save_every` iterations
-    (every 60 s unless given), at the end, and on SIGTERM or SIGINT. Raises SpecError (codes NL5xx, NL6xx, NL7xx).
-    """
-    program = checked.require().program
-    if program is None:
-        raise failure("NL710", f"`{checked.name[:100]}` has no training program", help="add a section `train`")
-    require_memory(checked, program.batch, max_bytes)
-
-    def make_engine(run_seed: int, total: int) -> Engine:
-        return TorchEngine(program, compile_torch(checked, run_seed), run_seed, total, device, threads)
-
-    if resume:
-        yield from _continue(checked, program, folder, seed, device, save_every, make_engine)
-        return
-    run_seed = program.seed if seed is None else seed
-    feed = Feed(checked, run_seed)
-    total = _total(program, feed)
-    evaluation = Evaluation(checked)
-    with closing(make_engine(run_seed, total)) as engine, create_run(folder, checked.name) as run, StopRequest() as stop:
-        run.write(SPEC, spec_text(checked).encode())
-        environment = describe_environment(seed=run_seed, device=device, threads=engine.threads, constants=show_constants(checked))
-        run.write("environment.json", (json.dumps(environment, indent=1) + "\n").encode())
-        yield from _Loop(checked, program, engine, feed, evaluation, run, stop, run_seed, device, total, save_every).run()
-
-
-def _continue(
-    checked: Checked, program: Program, folder: Path | None, seed: int | None, device: str, save_every: int | None, make: EngineMaker
-) -> Iterator[Record]:
-    if folder is None or not folder.is_dir():
-        raise failure("NL714", f"there is no run to go on with in `{folder}`", help="give the folder of the run")
-    with own(folder) as run, StopRequest() as stop:
-        clean(folder)
-        checkpoint, warnings = load_newest(folder)
-        progress = read_progress(checkpoint)
-        require_same_run(checked, checkpoint, progress, seed)
-        feed = Feed(checked, progress.seed)
-        total = _total(program, feed)
-        with closing(make(progress.seed, total)) as engine:
-            restore(checked, checkpoint, progress, engine, feed)
-            yield from (Notice(item) for item in (*warnings, *compare_environment(progress, engine, device)))
-            set_aside(folder, checkpoint.iteration)
-            run.cut_log(progress.log_bytes)
-            loop = _Loop(
-                checked,
-                program,
-                engine,
-                feed,
-                Evaluation(checked),
-                run,
-                stop,
-                progress.seed,
-                device,
-                total,
-                save_every,
-                checkpoint.iteration,
-            )
-            yield from loop.run(progress.pending)
-
-
-def _total(program: Program, feed: Feed) -> int:
-    reads = tuple(any(feed.source_of.get(value.name) == TRAIN for value in step.graph.inputs) for step in program.steps)
-    return count_iterations(program, reads, feed.sources[TRAIN].steps_per_epoch if TRAIN in feed.sources else None)
 
 
 @final
@@ -145,7 +55,7 @@ class Inputs:
 
 @final
 @dataclass(slots=True, eq=False)
-class _Loop:
+class Loop:
     """One process's part of a run."""
 
     checked: Checked
@@ -180,7 +90,7 @@ class _Loop:
                     yield self._save(iteration, pending=pending)
                 yield Stopped(iteration, self.stop.signal, self.folder.path)
                 return
-            if iteration == self.total:
+            if iteration >= self.total:
                 break
             if self._is_time_to_save(iteration):
                 yield self._save(iteration, pending=False)
@@ -230,7 +140,7 @@ class _Loop:
         except NonFinite as error:
             raise self._not_finite(error, self.program.steps[-1], iteration - 1) from error
         progress = Progress(
-            iteration, pending, self.feed.positions, self.folder.sync_log(), self.seed, self.engine.threads, self.device,
+            iteration, self.total, pending, self.feed.positions, self.folder.sync_log(), self.seed, self.engine.threads, self.device,
             show_constants(self.checked), read_versions(),
         )  # fmt: skip
         path = write_checkpoint(self.folder.path, iteration, collect(self.checked, self.engine, progress))

@@ -32,6 +32,7 @@ class Progress:
     """Where a run is and what it depends on. `pending` says that the metrics of this iteration are still to be taken."""
 
     iteration: int
+    total: int
     pending: bool
     positions: Mapping[str, Sequence[int]]
     log_bytes: int
@@ -102,19 +103,18 @@ def _first_difference(before: str, now: str) -> tuple[str, ...]:
     return ("only line ends differ",)
 
 
-def compare_environment(progress: Progress, engine: Engine, device: str) -> tuple[Diagnostic, ...]:
+def compare_run(progress: Progress, engine: Engine, total: int, device: str) -> tuple[Diagnostic, ...]:
     """Warnings about what lets the numbers of the continued run differ from an unbroken one's."""
-    pairs: list[tuple[str, object, object]] = [("threads", progress.threads, engine.threads), ("device", progress.device, device)]
-    versions = read_versions()
-    pairs += [(f"version of {name}", progress.versions.get(name), versions[name]) for name in versions]
+    differs = "results may differ in the last digits"
+    compared = [
+        ("threads", progress.threads, engine.threads, differs),
+        ("device", progress.device, device, differs),
+        ("iterations", progress.total, total, "schedules follow the new length"),
+    ]
+    compared += [(f"version of {name}", progress.versions.get(name, "none"), now, differs) for name, now in read_versions().items()]
     return tuple(
-        Diagnostic(
-            "NL718",
-            f"the run was started with {what} {before}, and goes on with {now}: results may differ in the last digits",
-            None,
-            severity=Severity.WARNING,
-        )
-        for what, before, now in pairs
+        Diagnostic("NL718", f"the run was started with {what} {before}, and goes on with {now}: {effect}", None, severity=Severity.WARNING)
+        for what, before, now, effect in compared
         if before != now
     )
 

@@ -56,6 +56,7 @@ class TorchEngine(Engine):
         self._functions = functions
         self._modules = dict(functions.modules)
         self._seed = seed
+        self._batch = self._rows(program.batch)
         self._random = self._seeded(Purpose.TRAINING)
         self._training_random: dict[str, torch.Tensor] = {}
         self._metrics_random = program.draws is not None or any(draws_numbers(graph) for graph in program.metrics.values())
@@ -101,6 +102,7 @@ class TorchEngine(Engine):
 
         plan = self._plans[index]
         self._focus(plan)
+        inputs.setdefault(ROWS, self._batch)
         before = dict(self._random) if plan.random else {}
         if plan.random:
             with self._drawing():
@@ -191,11 +193,11 @@ class TorchEngine(Engine):
         import torch
 
         with torch.inference_mode():
+            given = inputs | self.draw(rows) | {ROWS: self._rows(rows)}
             if not self._metrics_random:
-                return {name: function(inputs).item() for name, function in self._functions.metrics.items()}
-            drawn = self.draw(rows)
+                return {name: function(given).item() for name, function in self._functions.metrics.items()}
             with self._drawing():
-                return {name: function(inputs | drawn).item() for name, function in self._functions.metrics.items()}
+                return {name: function(given).item() for name, function in self._functions.metrics.items()}
 
     def end_evaluation(self) -> None:
         for module in self._trained:

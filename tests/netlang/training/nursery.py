@@ -1,7 +1,7 @@
 """A process that has loaded torch and starts runs as its children, so that a test can kill many of them in a second.
 
-Reads one JSON object a line: `{"spec": path, "folder": path, "resume": bool, "save_every": n}`; answers with the child's process id, and
-with its wait status once it has ended. Run as `python nursery.py`, with the repository on the path.
+Reads one JSON object a line, with `spec`, `folder`, `resume`, `save_every` and `sleep_at` (the iteration after which it does nothing for
+a minute); answers with the child's process id, and with its wait status once it has ended.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, final
 
@@ -18,7 +19,7 @@ import torch
 from compiler.diagnostics import SpecError
 from compiler.front.checked import check
 from netlang.data import READERS
-from netlang.training import Stopped, train
+from netlang.training import StepRecord, Stopped, train
 
 ROOT = Path(__file__).parents[3]
 
@@ -31,10 +32,19 @@ def run_child(task: dict[str, Any]) -> int:
         for record in train(checked, folder=Path(task["folder"]), resume=task["resume"], threads=1, save_every=task["save_every"]):
             if isinstance(record, Stopped):
                 code = 128 + record.signal
+            if isinstance(record, StepRecord) and record.iteration == task["sleep_at"]:
+                sleep_long()
     except SpecError as error:
         print(error, file=sys.stderr)
         code = 1
     return code
+
+
+def sleep_long() -> None:
+    """A minute, through whatever signals come."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        time.sleep(0.01)
 
 
 def serve() -> None:
@@ -60,10 +70,10 @@ class Nursery:
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
         )
 
-    def start(self, spec: Path, folder: Path, *, resume: bool, save_every: int | None = None) -> int:
+    def start(self, spec: Path, folder: Path, *, resume: bool, save_every: int | None = None, sleep_at: int = -1) -> int:
         """The process id of a new run; `wait` is to be called before the next."""
         assert self._process.stdin is not None
-        task = {"spec": str(spec), "folder": str(folder), "resume": resume, "save_every": save_every}
+        task = {"spec": str(spec), "folder": str(folder), "resume": resume, "save_every": save_every, "sleep_at": sleep_at}
         self._process.stdin.write(json.dumps(task) + "\n")
         self._process.stdin.flush()
         return int(self._read())

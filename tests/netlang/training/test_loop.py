@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar, final
 
 import numpy as np
 import pytest
@@ -10,6 +12,10 @@ from safetensors.torch import load_file
 
 from compiler.backends.parameters import initial_parameters
 from compiler.diagnostics import SpecError
+from compiler.front.checked import check
+from compiler.ir.types import DType, TensorType
+from compiler.source import Source
+from netlang.data import READERS, Reader
 from netlang.data.batches import Batches
 from netlang.data.fields import read_arrays
 from netlang.training import CheckpointRecord, EvaluationRecord, Finished, StepRecord, train
@@ -193,3 +199,52 @@ def test_data_that_cannot_be_read_names_its_source(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
         run(make(ADVERSARIAL.replace("samples=100", "samples=10")), tmp_path / "run")
     assert only(caught.value, "NL507").message.startswith("data source `train`: ")
+
+
+def test_a_step_may_draw_as_many_rows_as_a_batch_without_reading_data(tmp_path: Path) -> None:
+    text = ADVERSARIAL.replace("  draw:\n    z: normal(N, 3)\n", "").replace("G(z)", "G(normal(N, 3))")
+    records = steps_of(run(make(text), tmp_path / "run"))
+    assert len({record.objective for record in records}) == len(records)
+
+
+@final
+@dataclass(frozen=True)
+class _Target(Reader):
+    """One tensor that is the whole source."""
+
+    name: ClassVar[str] = "target"
+
+    def fields(self, folder: Path | None) -> dict[str, TensorType]:
+        return {"": TensorType.of(DType.f32, 2)}
+
+    def read(self, folder: Path | None) -> dict[str, Any]:
+        return {"": np.array([0.5, -0.5], np.float32)}
+
+
+def test_two_sources_and_one_that_is_a_tensor(tmp_path: Path) -> None:
+    text = """\
+netlang: 1
+networks:
+  net:
+    inputs: {x: [N, 2]}
+    layers: {a: linear(2)}
+data:
+  a: ring(samples=20)
+  b: ring(samples=33, seed=1)
+  goal: target
+train:
+  iterations: 9
+  batch: 8
+  steps:
+    - update: net
+      minimize: mean((net(a.point) - b.point - goal) ** 2)
+      with: sgd(lr=0.1)
+"""
+    checked = check(Source("two.yaml", text.replace("goal: target", "goal: target()")), readers={**READERS, "target": _Target}).require()
+    records = steps_of(run(checked, tmp_path / "run"))
+    net = initial_parameters(checked.networks["net"], 0)
+    a = Batches(read_arrays(checked.readers["a"], None), 8, (0, 0), drop_last=True).next_batch()["point"]
+    b = Batches(read_arrays(checked.readers["b"], None), 8, (0, 1), drop_last=True).next_batch()["point"]
+    wanted = np.mean((a @ net["a.weight"].T + net["a.bias"] - b - np.array([0.5, -0.5])) ** 2)
+    assert records[0].objective == pytest.approx(float(wanted), rel=1e-5)
+    assert len(records) == 9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
 import signal
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from compiler.diagnostics import Severity, SpecError
 from netlang.training import CheckpointRecord, EvaluationRecord, Notice, StepRecord, train
@@ -186,6 +188,43 @@ def test_another_number_of_threads_is_told(tmp_path: Path) -> None:
     (notice,) = [record for record in records if isinstance(record, Notice)]
     assert notice.diagnostic.severity is Severity.WARNING
     assert notice.diagnostic.message.startswith("the run was started with threads 1, and goes on with 2")
+
+
+def test_threads_are_those_of_the_start_unless_told(tmp_path: Path) -> None:
+    for _ in train(make(), folder=tmp_path / "run", threads=2):
+        break
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    records = list(train(make(), folder=tmp_path / "run", resume=True))
+    torch.set_num_threads(before)
+    assert [record for record in records if isinstance(record, Notice)] == []
+
+
+def test_a_run_can_be_made_longer_and_that_is_told(tmp_path: Path) -> None:
+    run(make(), tmp_path / "run")
+    checked = make()
+    assert checked.program is not None
+    longer = dataclasses.replace(checked, program=dataclasses.replace(checked.program, epochs=8))
+    records = run(longer, tmp_path / "run", resume=True)
+    (notice,) = [record for record in records if isinstance(record, Notice)]
+    assert notice.diagnostic.message == "the run was started with iterations 42, and goes on with 56: schedules follow the new length"
+    assert [record.iteration for record in steps_of(records)] == list(range(43, 57))
+    shorter = dataclasses.replace(checked, program=dataclasses.replace(checked.program, epochs=2))
+    assert [record.kind for record in run(shorter, tmp_path / "run", resume=True)] == ["notice", "finished"]
+
+
+def test_the_second_signal_ends_the_process_at_once(nursery: Nursery, tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(LONG)
+    process = nursery.start(spec, tmp_path / "run", resume=False, sleep_at=3)
+    wait_for(lambda: (tmp_path / "run" / "metrics.jsonl").exists() and steps_done(tmp_path / "run") == 3)
+    began = time.monotonic()
+    os.kill(process, signal.SIGTERM)
+    time.sleep(0.1)
+    os.kill(process, signal.SIGTERM)
+    assert nursery.wait() == 143
+    assert time.monotonic() - began < 1
+    assert saved_iteration(tmp_path / "run") == 0
 
 
 def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:

@@ -1,0 +1,109 @@
+"""Starts a run, or goes on with one: everything that is judged before the first update, and then the loop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from compiler.front.checked import Checked
+from compiler.ir.training import Program
+from netlang.training.checkpoint import clean, load_newest, set_aside
+from netlang.training.engine import Engine
+from netlang.training.failures import failure
+from netlang.training.feed import TRAIN, Evaluation, Feed
+from netlang.training.loop import Loop
+from netlang.training.memory import require_memory
+from netlang.training.records import Notice, Record
+from netlang.training.run_folder import create_run, describe_environment, own
+from netlang.training.schedule import count_iterations
+from netlang.training.signals import StopRequest
+from netlang.training.state import SPEC, compare_run, read_progress, require_same_run, restore, show_constants, spec_text
+from netlang.training.torch_engine import TorchEngine
+from netlang.training.torch_functions import compile_torch
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """What the caller wants of a run."""
+
+    seed: int | None
+    device: str
+    threads: int | None
+    save_every: int | None
+
+
+def train(
+    checked: Checked,
+    *,
+    folder: Path | None = None,
+    resume: bool = False,
+    seed: int | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    max_bytes: int | None = None,
+    save_every: int | None = None,
+) -> Iterator[Record]:
+    """Run the spec's training program; the last record is Finished or Stopped. Nothing happens before the first record is asked for.
+
+    `folder` is the run's folder: a new one, or with `resume` the one to go on with. A checkpoint is taken every `save_every` iterations
+    (every 60 s unless given), at the end, and on SIGTERM or SIGINT. Raises SpecError (codes NL5xx, NL6xx, NL7xx).
+    """
+    program = checked.require().program
+    if program is None:
+        raise failure("NL710", f"`{checked.name[:100]}` has no training program", help="add a section `train`")
+    require_memory(checked, program.batch, max_bytes)
+    settings = _Settings(seed, device, threads, save_every)
+    yield from _continue(checked, program, folder, settings) if resume else _start(checked, program, folder, settings)
+
+
+def _start(checked: Checked, program: Program, folder: Path | None, settings: _Settings) -> Iterator[Record]:
+    seed, device = program.seed if settings.seed is None else settings.seed, settings.device
+    feed, evaluation = Feed(checked, seed), Evaluation(checked)
+    total = count_total(program, feed)
+    engine = make_engine(checked, seed, total, device, settings.threads)
+    with closing(engine), create_run(folder, checked.name) as run, StopRequest() as stop:
+        run.write(SPEC, spec_text(checked).encode())
+        environment = describe_environment(seed=seed, device=device, threads=engine.threads, constants=show_constants(checked))
+        run.write("environment.json", (json.dumps(environment, indent=1) + "\n").encode())
+        yield from Loop(checked, program, engine, feed, evaluation, run, stop, seed, device, total, settings.save_every).run()
+
+
+def _continue(checked: Checked, program: Program, folder: Path | None, settings: _Settings) -> Iterator[Record]:
+    if folder is None or not folder.is_dir():
+        raise failure("NL714", f"there is no run to go on with in `{folder}`", help="give the folder of the run")
+    with own(folder) as run, StopRequest() as stop:
+        clean(folder)
+        checkpoint, warnings = load_newest(folder)
+        progress = read_progress(checkpoint)
+        require_same_run(checked, checkpoint, progress, settings.seed)
+        seed, device = progress.seed, settings.device
+        feed, evaluation = Feed(checked, seed), Evaluation(checked)
+        total = count_total(program, feed)
+        engine = make_engine(checked, seed, total, device, progress.threads if settings.threads is None else settings.threads)
+        with closing(engine):
+            restore(checked, checkpoint, progress, engine, feed)
+            yield from (Notice(item) for item in (*warnings, *compare_run(progress, engine, total, device)))
+            set_aside(folder, checkpoint.iteration)
+            run.cut_log(progress.log_bytes)
+            loop = Loop(
+                checked, program, engine, feed, evaluation, run, stop, seed, device, total, settings.save_every, checkpoint.iteration
+            )
+            yield from loop.run(progress.pending)
+
+
+def make_engine(checked: Checked, seed: int, total: int, device: str, threads: int | None) -> Engine:
+    """The engine of a run; torch's is the only one."""
+    program = checked.program
+    assert program is not None
+    return TorchEngine(program, compile_torch(checked, seed), seed, total, device, threads)
+
+
+def count_total(program: Program, feed: Feed) -> int:
+    """The iterations of a whole run on this data."""
+    reads = tuple(any(feed.source_of.get(value.name) == TRAIN for value in step.graph.inputs) for step in program.steps)
+    return count_iterations(program, reads, feed.sources[TRAIN].steps_per_epoch if TRAIN in feed.sources else None)

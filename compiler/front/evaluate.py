@@ -302,10 +302,11 @@ def _combine(frame: Frame, symbol: str, left: Argument, right: Argument, span: A
     return operate(frame, op_named(OPERATORS[symbol])(), [left, right], span)
 
 
-def _conditional(frame: Frame, expr: ast.Conditional) -> Task:
+def choose_branch(frame: Frame, expr: ast.Conditional) -> Task:
+    """The side of a conditional that its test chooses; None when reported."""
     test = yield evaluate(frame, expr.test)
     if isinstance(test, Poison):
-        return POISON
+        return None
     if not isinstance(test, bool):
         text = frame.text(expr.test)
         frame.sink.report(
@@ -315,8 +316,13 @@ def _conditional(frame: Frame, expr: ast.Conditional) -> Task:
             help="to choose between tensors element by element use `where(condition, a, b)`" if is_tensor(test) else None,
             notes=frame.notes,
         )
-        return POISON
-    return (yield evaluate(frame, expr.then if test else expr.otherwise))
+        return None
+    return expr.then if test else expr.otherwise
+
+
+def _conditional(frame: Frame, expr: ast.Conditional) -> Task:
+    branch = yield choose_branch(frame, expr)
+    return POISON if branch is None else (yield evaluate(frame, branch))
 
 
 def _sequence(frame: Frame, expr: ast.Sequence) -> Task:

@@ -7,7 +7,7 @@ from typing import Any
 
 from compiler.front import ast
 from compiler.front.binding import bind
-from compiler.front.evaluate import evaluate_loosely
+from compiler.front.evaluate import choose_branch, evaluate_loosely
 from compiler.front.scope import Frame, Task
 from compiler.front.values import Argument, Poison
 from compiler.ir.signature import signature_of
@@ -16,7 +16,15 @@ Registry = Mapping[str, type[Any]]
 
 
 def read_record(frame: Frame, expr: ast.Expr, code: str, what: str, registry: Registry, nested: Registry | None = None) -> Task:
-    """The record that `name` or `name(…)` makes; None when reported. `nested` are records that may stand as arguments."""
+    """The record that `name` or `name(…)` makes, or the side of a conditional that applies; None when reported.
+
+    `nested` are records that may stand as arguments.
+    """
+    while isinstance(expr, ast.Conditional):
+        branch = yield choose_branch(frame, expr)
+        if branch is None:
+            return None
+        expr = branch
     function = expr.function if isinstance(expr, ast.Call) else expr
     if not isinstance(function, ast.Name) or function.name not in registry:
         name = function.name if isinstance(function, ast.Name) else frame.text(expr)

@@ -31,7 +31,9 @@ class HandWritten(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
+        grid: torch.Tensor = self.avgpool(self.features(x))
+        scores: torch.Tensor = self.classifier(grid.flatten(1))
+        return scores
 
 
 def layers() -> Iterator[nn.Module]:

@@ -27,13 +27,21 @@ def find_spec(spec: str | Path | Source) -> Path | Source:
     if spec == STANDARD_INPUT:
         return read_standard_input()
     path = Path(spec)
-    if "\0" not in str(spec) and path.exists():
+    if _exists(path):
         return path
     bundled = list_bundled()
     name = str(spec).removesuffix(".yaml")
     if name in bundled:
         return _relative(bundled[name])
     raise SpecError((Diagnostic("NL701", _describe_missing(str(spec)), None, help=_suggest(str(spec), list(bundled))),))
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is something at a path; no for what cannot be a path."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def list_specs() -> dict[str, str]:

@@ -5,6 +5,7 @@ All files of one call are written beside their places first and synced; only the
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -34,8 +35,10 @@ def write_files(folder: Path, files: Mapping[str, Iterable[Part]], *, force: boo
     try:
         for name, parts in files.items():
             part = folder / f".{name}.{os.getpid()}.new"
-            write_new(part, parts)
+            if os.path.lexists(part):
+                raise FileExistsError(errno.EEXIST, "it exists", str(part))
             beside[part] = folder / name
+            write_new(part, parts)
         for part, path in beside.items():
             _move(part, path, force)
         sync_folder(folder)

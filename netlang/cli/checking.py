@@ -21,7 +21,7 @@ from netlang.cli.streams import show_diagnostics, write
 @set_option
 @click.option("--format", "form", type=click.Choice(["text", "json", "github"]), default="text", help="How to print what is wrong.")
 @click.option("--json", "form", flag_value="json", help="Short for --format json.")
-def check(specs: tuple[str, ...], overrides: dict[str, str], form: str) -> None:
+def check(specs: tuple[str, ...], overrides: dict[str, str], form: str) -> int:
     """Check specs without running them.
 
     Every error of every file is told, with its place and, where one is likely, its cure.
@@ -44,7 +44,7 @@ def check(specs: tuple[str, ...], overrides: dict[str, str], form: str) -> None:
         show_diagnostics(diagnostics)
     else:
         write(render_json(diagnostics) if form == "json" else render_github(diagnostics))
-    raise SystemExit(exit_of(diagnostics))
+    return exit_of(diagnostics)
 
 
 def describe_checked(checked: Checked, spec: str) -> str:

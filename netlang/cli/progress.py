@@ -37,10 +37,12 @@ def _draw(records: Iterable[Record], log: RunLog, program: Program) -> Iterator[
 
     console = Console(stderr=True, no_color=not has_color(sys.stderr), highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[amount]}"), TimeRemainingColumn(compact=True))
+    last: list[Record] = []
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("starting", total=None, amount="")
         for record in records:
-            line = log.finish() if isinstance(record, Finished | Stopped) else log.read(record)
+            ends = isinstance(record, Finished | Stopped)
+            line = log.finish() if ends else log.read(record)
             if isinstance(record, Notice):
                 progress.stop()
                 show_diagnostics([record.diagnostic])
@@ -50,4 +52,8 @@ def _draw(records: Iterable[Record], log: RunLog, program: Program) -> Iterator[
             name = f"epoch {min(log.epoch + 1, program.epochs)}/{program.epochs}" if program.epochs is not None else "training"
             amount = f"{log.iteration:,}{f'/{log.total:,}' if log.total else ''}  {log.describe_objectives()}"
             progress.update(task, completed=log.iteration, total=log.total, description=name, amount=amount)
+            if ends:
+                last.append(record)
+                break
             yield record
+    yield from last

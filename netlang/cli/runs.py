@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +11,7 @@ import click
 
 from netlang import api
 from netlang.checking import check
+from netlang.cli.exits import Exit
 from netlang.cli.options import json_option, set_option, spec_argument
 from netlang.cli.progress import follow
 from netlang.cli.streams import show_diagnostics, tell, write
@@ -48,7 +48,7 @@ def train(
     resume: str | None,
     epochs: int | None,
     **options: Any,
-) -> None:
+) -> int:
     """Run the training program of a spec.
 
     The run has a folder of its own (runs/NAME/TIME unless given) with checkpoints, metrics and at the end the weights.
@@ -71,10 +71,11 @@ def train(
             metrics = dict(record.metrics)
         elif isinstance(record, Stopped):
             tell(f"stopped; to go on: netlang train {spec} --resume {record.folder}")
-            sys.exit(128 + record.signal)
+            return 128 + record.signal
         elif isinstance(record, Finished):
             write("".join(f"{name} {value:.4f}\n" for name, value in metrics.items()))
             write("".join(f"{path}\n" for path in record.weights.values()))
+    return Exit.GOOD
 
 
 @click.command("eval")

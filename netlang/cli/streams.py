@@ -19,6 +19,7 @@ from compiler.diagnostics.render import render_text
 MOST_SHOWN = 20
 NARROWEST = 60
 WIDEST = 200
+PLAIN = {ord("─"): "-", ord("…"): "..."}
 
 
 def has_color(stream: TextIO) -> bool:
@@ -42,12 +43,21 @@ def is_live(stream: TextIO) -> bool:
 
 def write(text: str) -> None:
     """A result, to standard output."""
-    click.echo(text, nl=False, color=has_color(sys.stdout))
+    click.echo(fit(text, sys.stdout), nl=False, color=has_color(sys.stdout))
 
 
 def tell(text: str) -> None:
     """A line about what happens, to standard error."""
-    click.echo(text, err=True, color=has_color(sys.stderr))
+    click.echo(fit(text, sys.stderr), err=True, color=has_color(sys.stderr))
+
+
+def fit(text: str, stream: TextIO) -> str:
+    """The text in plain signs where the stream's encoding lacks those of tables."""
+    try:
+        text.encode(stream.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return text.translate(PLAIN)
+    return text
 
 
 def show_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:

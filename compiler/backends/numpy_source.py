@@ -123,10 +123,10 @@ def print_numpy(graphs: list[Graph], title: str = "") -> NumpyText:
             before = [f"{item}: Any" for item in made.networks]
             head = _head(steps[graph.name], made, shared.comment(0), before=before, after=[])
             file.sections.append("\n".join([*head, *shared.lines(1)]))
-    return NumpyText(_file_text(file, title), networks, steps)
+    return NumpyText(file_text(file, title), networks, steps)
 
 
-def _file_text(file: NumpyFile, title: str) -> str:
+def file_text(file: NumpyFile, title: str) -> str:
     emitted = copy_functions(file.emitted.values())
     body = "\n\n\n".join([*([emitted] if emitted else []), *file.sections])
     typing = [name for name, pattern in (("Any", r": Any\b"), ("NamedTuple", r"\(NamedTuple\)")) if re.search(pattern, body)]

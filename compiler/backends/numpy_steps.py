@@ -1,0 +1,138 @@
+"""Prints training steps as NumPy functions: the objective, the gradients and the new values of buffers from parameters and inputs.
+
+A step is flat: what its networks do stands in one function, forward and backward. Parameters come as one dictionary by key
+(`network/parameter`); gradients are called after what they are gradients of: `grad_c1_weight`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+from compiler.backends.copying import emitted_names
+from compiler.backends.execution import execute
+from compiler.backends.names import Names, identifier
+from compiler.backends.numpy_backend import HEAD
+from compiler.backends.numpy_source import GENERATOR, NumpyFile, file_text
+from compiler.backends.pieces import Line
+from compiler.backends.printer import BodyPrinter, PrintedLowering, Unit, inputs_note, shape_note, tensor_operands
+from compiler.backends.sizes import Sizes
+from compiler.backends.wrapping import wrap
+from compiler.ir.graph import Graph, Node, Value
+from compiler.ir.op import Code
+from compiler.passes.step_gradient import BUFFER, GRADIENT, StepGradient
+
+RETURNED: Final = "tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class StepsText:
+    """A printed file of steps, and what they are called in it, in their order; `draws` says which take `generator`."""
+
+    text: str
+    names: tuple[str, ...]
+    draws: tuple[bool, ...]
+
+
+StepFunction = Callable[..., tuple[Any, dict[str, Any], dict[str, Any]]]
+"""Takes the parameters by key, then the step's inputs; gives the objective, gradients by key, new buffers by key."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class NumpySteps:
+    """Printed steps, running, in their order; those that draw take `generator` by keyword."""
+
+    source: str
+    functions: tuple[StepFunction, ...]
+    draws: tuple[bool, ...]
+
+
+def load_steps(steps: list[StepGradient], array_module: Any = None, title: str = "") -> NumpySteps:
+    """Print the steps and run the text with `np` bound to the array module, NumPy where none is given."""
+    printed = print_steps(steps, title)
+    if array_module is None:
+        names = execute(printed.text, "numpy_steps")
+    else:
+        names = execute(printed.text.replace(HEAD, "\n", 1), "numpy_steps", {"np": array_module})
+    return NumpySteps(printed.text, tuple(names[name] for name in printed.names), printed.draws)
+
+
+def print_steps(steps: list[StepGradient], title: str = "") -> StepsText:
+    """A function for each step."""
+    file = NumpyFile(Names(emitted_names("np")))
+    names = tuple(file.claim(step.graph.name) for step in steps)
+    draws = tuple(_print_step(file, name, step) for name, step in zip(names, steps, strict=True))
+    return StepsText(file_text(file, title), names, draws)
+
+
+def _print_step(file: NumpyFile, name: str, step: StepGradient) -> bool:
+    """Add a step's function to the file; whether it draws."""
+    graph = _rename(step.graph)
+    names = Names({*file.taken, *emitted_names("np"), "p", "generator"})
+    inputs = {value: names.claim(value.name) for value in graph.inputs}
+    owned = {item.value: names.claim(_shorten(graph, item.key)) for item in graph.parameters}
+    sizes = Sizes([*inputs.items(), *owned.items()], names, local=False)
+    drawn: list[bool] = []
+
+    def render(node: Node) -> Callable[[tuple[Code, ...]], str]:
+        def make(codes: tuple[Code, ...]) -> str:
+            count = len(node.operands)
+            given = tensor_operands(node, codes[:count], lambda code, dtype: f"np.asarray({code}, np.{dtype.numpy_name})")
+            text = node.op.numpy(PrintedLowering(node, sizes, file.emitted), *given, *codes[count:])
+            drawn.append("generator." in text)
+            return text
+
+        return make
+
+    units = [
+        Unit((*node.operands, *node.parameters), node.results, _shorten(graph, node.entry), render(node), node.op.random)
+        for node in graph.nodes
+    ]
+    body = BodyPrinter(graph, units, names, inputs | owned, sizes, 1, single=False)
+    body.print()
+    lines = body.finish(lambda codes: _returned(step, codes))
+    head = [
+        Line(1, (f'{text} = p["{item.key}"]',), shape_note(item.type, sizes)) for item in graph.parameters if (text := owned[item.value])
+    ]
+    listed = ["p: dict[str, np.ndarray]", *(f"{text}: np.ndarray" for text in inputs.values())]
+    listed += ["*", GENERATOR] if any(drawn) else []
+    note = "".join(piece if isinstance(piece, str) else piece.text for piece in inputs_note(inputs, sizes))
+    text = [*wrap(f"def {name}({', '.join(listed)}) -> {RETURNED}:", 0, note)]
+    for line in (*head, *lines):
+        comment = "".join(piece if isinstance(piece, str) else piece.text for piece in line.comment)
+        text += wrap("".join(str(piece) for piece in line.code), line.depth, comment)
+    file.sections.append("\n".join(text))
+    return any(drawn)
+
+
+def _returned(step: StepGradient, codes: Mapping[str, str]) -> str:
+    def dictionary(kind: str, values: Mapping[str, Value]) -> str:
+        items = [f'"{key}": {codes[kind + key]}' for key in values]
+        return f"{{{', '.join(items)}}}"
+
+    return f"{codes['objective']}, {dictionary(GRADIENT, step.gradients)}, {dictionary(BUFFER, step.buffers)}"
+
+
+def _rename(graph: Graph) -> Graph:
+    """The graph with entries called as its variables shall be; gradients and new buffers are entries too."""
+    wanted: dict[str, Value] = {}
+    for name, value in (*graph.outputs.items(), *graph.entries.items()):
+        kind = next((kind for kind in (GRADIENT, BUFFER) if name.startswith(kind)), "")
+        before = {GRADIENT: "grad_", BUFFER: "new_", "": ""}[kind]
+        short = identifier(f"{before}{_shorten(graph, name.removeprefix(kind))}")
+        wanted.setdefault(short, value)
+    return dataclasses.replace(graph, entries=wanted)
+
+
+def _shorten(graph: Graph, name: str) -> str:
+    """A key or an entry without the network's name, where all parameters are of one network."""
+    owners = {item.key.partition("/")[0] for item in graph.parameters}
+    if len(owners) == 1:
+        (owner,) = owners
+        for sign in "/.":
+            name = name.removeprefix(f"{owner}{sign}")
+    return name

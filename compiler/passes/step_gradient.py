@@ -1,0 +1,108 @@
+"""A training step as one flat graph: its objective, the gradients of what it updates, the new values of buffers.
+
+Contract: the step's inputs stay; outputs are `objective`, `gradient/<key>` and `buffer/<key>`, where `<key>` is `network/parameter`.
+Gradients are those of what is to become smaller, so of minus the objective where a step maximizes. A parameter that the objective does
+not depend on has none. Every op left has a NumPy form.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Final, final
+
+from compiler.ir.graph import Graph, Node, Value
+from compiler.ir.training import Step
+from compiler.ir.types import TensorType
+from compiler.ops import op_named
+from compiler.passes.autodiff import differentiate, lacks_derivatives
+from compiler.passes.cse import merge_equal_nodes
+from compiler.passes.expand import expand, lacks_numpy
+from compiler.passes.inline import inline
+from compiler.passes.prune import prune
+from compiler.passes.training_mode import apply_training, mark_training
+
+OBJECTIVE: Final = "objective"
+GRADIENT: Final = "gradient/"
+BUFFER: Final = "buffer/"
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class StepGradient:
+    """What `step_gradient` makes; `gradients` and `buffers` are values of `graph` by parameter key."""
+
+    graph: Graph
+    objective: Value
+    gradients: dict[str, Value]
+    buffers: dict[str, Value]
+
+
+def step_gradient(step: Step, training: Collection[str], *, draws: bool = True) -> StepGradient:
+    """The flat graph of a step while the networks `training` are in training mode.
+
+    Without `draws`, what would draw in training mode behaves as in evaluation mode. Raises DerivativeError.
+    """
+    flat = inline(mark_training(step.graph, training, draws=draws))
+    named = dataclasses.replace(flat, entries=name_entries(flat))
+    ready, buffers = apply_training(named)
+    (objective,) = ready.outputs.values()
+    outputs = {OBJECTIVE: objective} | {f"{BUFFER}{key}": value for key, value in buffers.items()}
+    ready = merge_equal_nodes(expand(dataclasses.replace(ready, outputs=outputs), lacks_derivatives))
+    ready = dataclasses.replace(ready, nodes=list(ready.nodes), entries=dict(ready.entries), outputs=dict(ready.outputs))
+    add_gradients(ready, step.update, maximize=step.sense == "maximize")
+    made = merge_equal_nodes(expand(ready, lacks_numpy))
+    made = prune(made, tuple(made.outputs))
+    return StepGradient(made, made.outputs[OBJECTIVE], _by_key(made, GRADIENT), _by_key(made, BUFFER))
+
+
+def _by_key(graph: Graph, kind: str) -> dict[str, Value]:
+    return {name.removeprefix(kind): value for name, value in graph.outputs.items() if name.startswith(kind)}
+
+
+def name_entries(flat: Graph) -> dict[str, Value]:
+    """The value of each entry that an inlined graph's nodes stand in, by the entry's name; a further use of a layer is numbered."""
+    found: dict[str, Value] = {}
+    last = ""
+    for node in flat.nodes:
+        if node.entry and node.entry != last:
+            name, count = node.entry, 2
+            while name in found:
+                name, count = f"{node.entry}_{count}", count + 1
+            current = name
+        if node.entry:
+            found[current] = node.results[0]
+        last = node.entry
+    return found
+
+
+def add_gradients(graph: Graph, update: Iterable[str], *, maximize: bool) -> None:
+    """Add the gradients by what these networks own to a flat graph, as outputs, and those of entries on the way, as entries."""
+    owners = tuple(f"{name}/" for name in update)
+    wanted = [item for item in graph.parameters if item.trainable and item.key.startswith(owners)]
+    passed = _passed(graph, [item.value for item in wanted])
+    objective = graph.outputs[OBJECTIVE]
+    if maximize:
+        op = op_named("neg")()
+        inferred = op.infer(objective.type)
+        assert isinstance(inferred, TensorType)
+        negative = Value(inferred, "negative")
+        graph.nodes.append(Node(op, (objective,), (), (negative,)))
+        objective = negative
+    found = differentiate(graph, objective, [*(item.value for item in wanted), *passed.values()])
+    for item, gradient in zip(wanted, found, strict=False):
+        if gradient is not None:
+            graph.outputs[f"{GRADIENT}{item.key}"] = gradient
+    for name, gradient in zip(passed, found[len(wanted) :], strict=True):
+        if gradient is not None:
+            graph.entries[f"{GRADIENT}{name}"] = gradient
+
+
+def _passed(graph: Graph, wanted: Iterable[Value]) -> dict[str, Value]:
+    """The entries that gradients pass on their way to `wanted`."""
+    active = set(wanted)
+    for node in graph.nodes:
+        if any(value in active for value in (*node.operands, *node.parameters)):
+            active.update(node.results)
+    return {name: value for name, value in graph.entries.items() if value in active and value.type.dtype.is_float}

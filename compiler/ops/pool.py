@@ -1,4 +1,4 @@
-"""Pooling over 1, 2 or 3 spatial dimensions: windows, a grid of a given size, or everything. Layout N, C, spatial.
+"""Pooling over 1, 2 or 3 spatial dimensions with a sliding window; whole grids are in `pool_grid`. Layout N, C, spatial.
 
 Windows are separable: one dimension after the other, k operations for each instead of k² together. N = batch, C = channels.
 """
@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar, final
 
-from compiler.ir.dims import Dim, at_least
-from compiler.ir.op import Code, Lowering, Op, RuleError, Sample, SampleTensor, emitted
+from compiler.ir.dims import at_least
+from compiler.ir.op import Code, Derivative, Lowering, Op, RuleError, Sample, SampleTensor, emitted
+from compiler.ir.signature import format_constant
 from compiler.ir.types import TensorType
 from compiler.ops.base import keywords, register, require_float
 from compiler.ops.windows import Pads, Size, Windows, extents, given_keywords, require_spatial, spatial_sizes
@@ -53,6 +54,27 @@ def pool_windows(
 
 
 @emitted
+def divide_by_counts(
+    total: np.ndarray,
+    sizes: tuple[int, ...],
+    size: tuple[int, ...],
+    stride: tuple[int, ...] | None = None,
+    pad: tuple[int, ...] | None = None,
+    ceil: bool = False,
+    count_pad: bool = True,
+) -> np.ndarray:
+    """What windows over `sizes` sum up to, over how many numbers they hold: padding counts with `count_pad`, what is beyond never."""
+    if not ceil and (count_pad or pad is None):
+        return total / math.prod(size)
+    for axis, (k, s, p) in enumerate(zip(size, stride or size, pad or (0,) * len(size), strict=True), 2):
+        starts = np.arange(total.shape[axis]) * s - p
+        ends = np.minimum(starts + k, sizes[axis - 2] + (p if count_pad else 0))
+        counts = ends - (starts if count_pad else np.maximum(starts, 0))
+        total = total / counts.astype(total.dtype).reshape(-1, *(1,) * (total.ndim - 1 - axis))
+    return total
+
+
+@emitted
 def pool_average(
     x: np.ndarray,
     size: tuple[int, ...],
@@ -63,32 +85,7 @@ def pool_average(
 ) -> np.ndarray:
     """The mean over windows of `x` [N, C, *spatial]; padding counts as zeros with `count_pad`, what lies beyond it never counts."""
     total = pool_windows(x, np.add, size, stride, pad, None, ceil)
-    if not ceil and (count_pad or pad is None):
-        return total / math.prod(size)
-    for axis, (k, s, p) in enumerate(zip(size, stride or size, pad or (0,) * len(size), strict=True), 2):
-        starts = np.arange(total.shape[axis]) * s - p
-        ends = np.minimum(starts + k, x.shape[axis] + (p if count_pad else 0))
-        counts = ends - (starts if count_pad else np.maximum(starts, 0))
-        total = total / counts.astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 1 - axis))
-    return total
-
-
-@emitted
-def pool_adaptive(x: np.ndarray, size: tuple[int, ...], largest: bool = False) -> np.ndarray:
-    """The mean, or the largest, of cells of `x` [N, C, *spatial]; cell i of n spans floor(i length / n) to ceil((i + 1) length / n)."""
-    for axis, n in enumerate(size, 2):
-        length = x.shape[axis]
-        cells = np.arange(n)
-        starts, ends = cells * length // n, -(-(cells + 1) * length // n)
-        if largest:
-            width = int((ends - starts).max())
-            members = np.minimum(starts[:, None] + np.arange(width), ends[:, None] - 1)
-            x = x.take(members, axis).max(axis + 1)
-        else:
-            places = np.arange(length)[:, None]
-            weights = ((places >= starts) & (places < ends)) / (ends - starts)
-            x = np.moveaxis(np.moveaxis(x, axis, -1) @ weights.astype(x.dtype), -1, axis)
-    return x
+    return divide_by_counts(total, x.shape[2:], size, stride, pad, ceil, count_pad)
 
 
 class WindowPool(Op):
@@ -125,9 +122,9 @@ class WindowPool(Op):
     def _keywords(self) -> str:
         return keywords(self, self.torch_keywords)
 
-    def given(self, at: Lowering) -> str:
+    def given(self, x: TensorType) -> str:
         """The kernel and what differs from the defaults of `pool_windows`, as text."""
-        windows = self.windows(at.operand_types[0])
+        windows = self.windows(x)
         given = {
             "stride": windows.stride if windows.stride != windows.kernel else None,
             "pad": windows.before if any(windows.before) else None,
@@ -135,6 +132,11 @@ class WindowPool(Op):
             "ceil": True if windows.ceil else None,
         }
         return ", ".join((repr(windows.kernel), *given_keywords(given)))
+
+    def attributes(self) -> str:
+        """All attributes as text of the language."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return ", ".join(f"{name}={format_constant(value)}" for name, value in given.items() if value is not None)
 
     def torch_module(self, *operands: TensorType) -> str | None:
         return f"nn.{self.torch_class}{operands[0].rank - 2}d({self.kernel!r}{self._keywords()})"
@@ -159,11 +161,14 @@ class MaxPool(WindowPool):
     dilation: Size = 1
     ceil: bool = False
 
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        return {"x": f"max_pool_gradient(x, g, {self.attributes()})"}
+
     def torch(self, at: Lowering, *arguments: Code) -> str:
         return f"F.max_pool{at.operand_types[0].rank - 2}d({arguments[0]}, {self.kernel!r}{self._keywords()})"
 
     def numpy(self, at: Lowering, *arguments: Code) -> str:
-        return f"{at.use(pool_windows)}({arguments[0]}, np.maximum, {self.given(at)})"
+        return f"{at.use(pool_windows)}({arguments[0]}, np.maximum, {self.given(at.operand_types[0])})"
 
     @classmethod
     def samples(cls) -> Iterator[Sample]:
@@ -207,11 +212,14 @@ class AvgPool(WindowPool):
                 )
         return super().infer(x)
 
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        return {"x": f"avg_pool_gradient(g, sizes={format_constant(operands[0].shape[2:])}, {self.attributes()})"}
+
     def torch(self, at: Lowering, *arguments: Code) -> str:
         return f"F.avg_pool{at.operand_types[0].rank - 2}d({arguments[0]}, {self.kernel!r}{self._keywords()})"
 
     def numpy(self, at: Lowering, *arguments: Code) -> str:
-        return f"{at.use(pool_average)}({arguments[0]}, {self.given(at)}{', count_pad=False' * (not self.count_pad)})"
+        return f"{at.use(pool_average)}({arguments[0]}, {self.given(at.operand_types[0])}{', count_pad=False' * (not self.count_pad)})"
 
     @classmethod
     def samples(cls) -> Iterator[Sample]:
@@ -239,6 +247,12 @@ class L2Pool(WindowPool):
     kernel: Size
     stride: Size | None = None
 
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        """x over the norm of each window that holds it: the adjoint of the mean, times how many numbers a window holds."""
+        (x,) = operands
+        spread = f"avg_pool_gradient(g / result, sizes={format_constant(x.shape[2:])}, {self.attributes()})"
+        return {"x": f"x * {spread} * {math.prod(self.windows(x).kernel)}"}
+
     def torch_module(self, *operands: TensorType) -> str | None:
         return f"nn.LPPool{operands[0].rank - 2}d(2, {self.kernel!r}{self._keywords()})"
 
@@ -246,7 +260,7 @@ class L2Pool(WindowPool):
         return f"F.lp_pool{at.operand_types[0].rank - 2}d({arguments[0]}, 2, {self.kernel!r}{self._keywords()})"
 
     def numpy(self, at: Lowering, *arguments: Code) -> str:
-        return f"np.sqrt({at.use(pool_windows)}(np.square({arguments[0]}), np.add, {self.given(at)}))"
+        return f"np.sqrt({at.use(pool_windows)}(np.square({arguments[0]}), np.add, {self.given(at.operand_types[0])}))"
 
     @classmethod
     def samples(cls) -> Iterator[Sample]:
@@ -254,117 +268,3 @@ class L2Pool(WindowPool):
         yield Sample(cls((3, 1), stride=(2, 1)), (SampleTensor((1, 2, 5, 6)),))
         yield Sample(cls(3, stride=1), (SampleTensor((2, 1, 5)),))
         yield Sample(cls(2), (SampleTensor((1, 2, 2, 3, 4)),))
-
-
-class GlobalPool(Op):
-    """Abstract: all spatial dimensions become one number."""
-
-    family: ClassVar[str] = "pool"
-    torch_method: ClassVar[str]
-    numpy_method: ClassVar[str]
-    keepdims: bool
-
-    def infer(self, *operands: TensorType) -> TensorType:
-        (x,) = operands
-        rank = require_spatial(self.name, x)
-        require_float(self.name, x)
-        return TensorType(x.dtype, (*x.shape[:2], *(Dim.of(1),) * (rank if self.keepdims else 0)))
-
-    def _axes(self, at: Lowering) -> str:
-        axes = tuple(range(2, at.operand_types[0].rank))
-        return repr(axes[0] if len(axes) == 1 else axes)
-
-    def torch(self, at: Lowering, *arguments: Code) -> str:
-        return f"{arguments[0].tight}.{self.torch_method}({self._axes(at)}{', keepdim=True' * self.keepdims})"
-
-    def numpy(self, at: Lowering, *arguments: Code) -> str:
-        return f"{arguments[0].tight}.{self.numpy_method}({self._axes(at)}{', keepdims=True' * self.keepdims})"
-
-    @classmethod
-    def samples(cls) -> Iterator[Sample]:
-        yield Sample(cls(), (SampleTensor((2, 3, 5, 4)),))
-        yield Sample(cls(keepdims=True), (SampleTensor((2, 3, 1, 4)),))  # type: ignore[call-arg]
-        yield Sample(cls(), (SampleTensor((2, 3, 5)),))
-        yield Sample(cls(keepdims=True), (SampleTensor((1, 2, 2, 3, 4)),))  # type: ignore[call-arg]
-
-
-@register
-@final
-@dataclass(frozen=True)
-class GlobalAvgPool(GlobalPool):
-    """The mean over all spatial dimensions: [N, C, *spatial] becomes [N, C], or [N, C, 1, 1] with `keepdims`."""
-
-    name: ClassVar[str] = "global_avg_pool"
-    torch_method: ClassVar[str] = "mean"
-    numpy_method: ClassVar[str] = "mean"
-    keepdims: bool = False
-
-
-@register
-@final
-@dataclass(frozen=True)
-class GlobalMaxPool(GlobalPool):
-    """The largest number over all spatial dimensions: [N, C, *spatial] becomes [N, C], or [N, C, 1, 1] with `keepdims`."""
-
-    name: ClassVar[str] = "global_max_pool"
-    torch_method: ClassVar[str] = "amax"
-    numpy_method: ClassVar[str] = "max"
-    keepdims: bool = False
-
-
-class AdaptivePool(Op):
-    """Abstract: a grid of `size` cells over the spatial dimensions, whatever their sizes; cells overlap where they do not divide."""
-
-    family: ClassVar[str] = "pool"
-    torch_class: ClassVar[str]
-    torch_function: ClassVar[str]
-    extra: ClassVar[str] = ""
-    size: Size
-
-    def infer(self, *operands: TensorType) -> TensorType:
-        (x,) = operands
-        size = spatial_sizes(self.name, "size", self.size, require_spatial(self.name, x))
-        require_float(self.name, x)
-        return TensorType(x.dtype, (*x.shape[:2], *map(Dim.of, size)))
-
-    def torch_module(self, *operands: TensorType) -> str | None:
-        return f"nn.{self.torch_class}{operands[0].rank - 2}d({self.size!r})"
-
-    def torch(self, at: Lowering, *arguments: Code) -> str:
-        return f"F.{self.torch_function}{at.operand_types[0].rank - 2}d({arguments[0]}, {self.size!r})"
-
-    def numpy(self, at: Lowering, *arguments: Code) -> str:
-        size = spatial_sizes(self.name, "size", self.size, at.operand_types[0].rank - 2)
-        return f"{at.use(pool_adaptive)}({arguments[0]}, {size}{self.extra})"
-
-    @classmethod
-    def samples(cls) -> Iterator[Sample]:
-        yield Sample(cls(2), (SampleTensor((2, 3, 6, 8)),))  # type: ignore[call-arg]
-        yield Sample(cls((3, 5)), (SampleTensor((1, 2, 7, 4)),))  # type: ignore[call-arg]
-        yield Sample(cls(4), (SampleTensor((2, 1, 9)),))  # type: ignore[call-arg]
-        yield Sample(cls((1, 2, 3)), (SampleTensor((1, 2, 2, 3, 4)),))  # type: ignore[call-arg]
-
-
-@register
-@final
-@dataclass(frozen=True)
-class AdaptiveAvgPool(AdaptivePool):
-    """The mean of each cell of a `size` grid over [N, C, *spatial]; `adaptive_avg_pool(7)` makes any image 7x7."""
-
-    name: ClassVar[str] = "adaptive_avg_pool"
-    torch_class: ClassVar[str] = "AdaptiveAvgPool"
-    torch_function: ClassVar[str] = "adaptive_avg_pool"
-    size: Size
-
-
-@register
-@final
-@dataclass(frozen=True)
-class AdaptiveMaxPool(AdaptivePool):
-    """The largest number of each cell of a `size` grid over [N, C, *spatial]."""
-
-    name: ClassVar[str] = "adaptive_max_pool"
-    torch_class: ClassVar[str] = "AdaptiveMaxPool"
-    torch_function: ClassVar[str] = "adaptive_max_pool"
-    extra: ClassVar[str] = ", largest=True"
-    size: Size

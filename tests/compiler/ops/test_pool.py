@@ -11,7 +11,8 @@ from torch.nn import functional
 
 from compiler.ir.op import Op
 from compiler.ir.types import DType, TensorType
-from compiler.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, GlobalAvgPool, L2Pool, MaxPool
+from compiler.ops.pool import AvgPool, L2Pool, MaxPool
+from compiler.ops.pool_grid import AdaptiveAvgPool, AdaptiveMaxPool, GlobalAvgPool
 from tests.compiler.ops.apply import apply, infer, numbers, refuse
 
 of = TensorType.of

@@ -23,6 +23,7 @@ from compiler.ops import (
     reduce,
     repeat,
     resize,
+    resize_gradients,
     search,
     shape,
     softmax,
@@ -53,6 +54,7 @@ FAMILIES = (
     pool_gradients,
     pool_grid,
     resize,
+    resize_gradients,
     norm,
     layer_norm,
 )

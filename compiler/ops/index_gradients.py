@@ -38,7 +38,7 @@ def add_at(y: np.ndarray, index: np.ndarray, axis: int, count: int) -> np.ndarra
     if count > index.size:
         found, places = np.unique(places, return_inverse=True)
         bins = found.size
-    if bins <= 64:
+    if bins <= 256:
         chosen = np.zeros((bins, index.size), y.dtype)
         chosen[places, np.arange(index.size)] = 1
         total = chosen @ rows
@@ -164,7 +164,7 @@ class TakeGradient(Placement):
         yield Sample(cls(0, Dim.of(4)), (SampleTensor((2, 5, 3)), SampleTensor((2, 5), DType.i64, 0, 4)))
         yield Sample(cls(1, Dim.of(5)), (SampleTensor((2, 4, 3)), SampleTensor((4,), DType.i64, 0, 5)))
         yield Sample(cls(1, Dim.of(9)), (SampleTensor((2, 1, 2, 3)), SampleTensor((1, 2), DType.i64, 0, 9)))
-        yield Sample(cls(0, Dim.of(70)), (SampleTensor((90, 2)), SampleTensor((90,), DType.i64, 0, 70)))
+        yield Sample(cls(0, Dim.of(300)), (SampleTensor((400, 2)), SampleTensor((400,), DType.i64, 0, 300)))
 
 
 @register

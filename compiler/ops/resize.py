@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 from compiler.ir.dims import Dim, at_least, divisible
-from compiler.ir.op import Code, Lowering, Op, RuleError, Sample, SampleTensor, emitted
-from compiler.ir.signature import NonNegative, Positive
+from compiler.ir.op import Code, Derivative, Lowering, Op, RuleError, Sample, SampleTensor, emitted
+from compiler.ir.signature import NonNegative, Positive, format_constant
 from compiler.ir.types import DType, TensorType
 from compiler.ops.base import register, require_float, require_rank
 from compiler.ops.windows import TORCH_PAD_MODES, PaddingMode, Size, pad_spatial, require_spatial, shown, spatial_sizes
@@ -37,7 +37,7 @@ class Pad(Op):
     mode: PaddingMode = "zeros"
     value: float = 0.0
 
-    def _sides(self, x: TensorType) -> tuple[tuple[int, int], ...]:
+    def sides(self, x: TensorType) -> tuple[tuple[int, int], ...]:
         """Before and after for each of the last dimensions."""
         if isinstance(self.pads, int):
             return ((self.pads, self.pads),) * require_spatial(self.name, x)
@@ -47,7 +47,7 @@ class Pad(Op):
 
     def infer(self, *operands: TensorType) -> TensorType:
         (x,) = operands
-        sides = self._sides(x)
+        sides = self.sides(x)
         first = x.rank - len(sides)
         if self.mode != "zeros":
             self._check_mode(x, sides)
@@ -73,8 +73,16 @@ class Pad(Op):
                     help="pad less, or with `mode=zeros` or `mode=replicate`",
                 )
 
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        (x,) = operands
+        sides = self.sides(x)
+        if self.mode != "zeros":
+            return {"x": f"pad_gradient(g, {format_constant(sides)}, mode=mode)"}
+        inner = [f"{before or ''}:{-after if after else ''}" for before, after in sides]
+        return {"x": f"g[{', '.join(['...', *inner])}]"}
+
     def torch(self, at: Lowering, *arguments: Code) -> str:
-        sides = [side for pair in reversed(self._sides(at.operand_types[0])) for side in pair]
+        sides = [side for pair in reversed(self.sides(at.operand_types[0])) for side in pair]
         value = f", value={self._value(at)}" * (self.value != 0)
         return f"F.pad({arguments[0]}, {sides}{value or TORCH_PAD_MODES[self.mode]})"
 
@@ -84,7 +92,7 @@ class Pad(Op):
         return repr(self.value != 0 if at.result.dtype is DType.bool else int(self.value))
 
     def numpy(self, at: Lowering, *arguments: Code) -> str:
-        sides = self._sides(at.operand_types[0])
+        sides = self.sides(at.operand_types[0])
         if self.mode != "zeros":
             return f"{at.use(pad_spatial)}({arguments[0]}, {sides}, {self.mode!r})"
         widths = ((0, 0),) * (at.operand_types[0].rank - len(sides)) + sides
@@ -103,33 +111,45 @@ class Pad(Op):
 
 
 @emitted
+def nearest_places(length: int, n: int) -> np.ndarray:
+    """Which of `length` numbers each of n places shows: floor(i length / n), rounded in float32 as torch does."""
+    places = np.arange(n, dtype=np.float32) * np.float32(length / n)
+    result: np.ndarray = np.minimum(places.astype(np.int64), length - 1)
+    return result
+
+
+@emitted
 def upsample_nearest(x: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """`x` [N, C, *spatial] at `size`; place i shows number floor(i length / size), rounded in float32 as torch does."""
+    """`x` [N, C, *spatial] at `size`."""
     for axis, n in enumerate(size, 2):
         length = x.shape[axis]
         if n % length == 0:
             x = x.repeat(n // length, axis) if n != length else x
         else:
-            places = np.arange(n, dtype=np.float32) * np.float32(length / n)
-            x = x.take(np.minimum(places.astype(np.int64), length - 1), axis)
+            x = x.take(nearest_places(length, n), axis)
     return x
 
 
 @emitted
-def upsample_linear(x: np.ndarray, size: tuple[int, ...], align_corners: bool) -> np.ndarray:
-    """`x` [N, C, *spatial] at `size`, each dimension in turn interpolated between neighbours.
+def linear_places(length: int, n: int, align_corners: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Between which two of `length` numbers each of n places lies, and the share of the second.
 
     Pixels are squares whose outer edges match, or, with `align_corners`, points of which the outermost match.
     """
+    if align_corners:
+        places = np.arange(n) * ((length - 1) / max(n - 1, 1))
+    else:
+        places = np.maximum((np.arange(n) + 0.5) * (length / n) - 0.5, 0)
+    low = np.minimum(places.astype(np.int64), length - 1)
+    return low, np.minimum(low + 1, length - 1), places - low
+
+
+@emitted
+def upsample_linear(x: np.ndarray, size: tuple[int, ...], align_corners: bool) -> np.ndarray:
+    """`x` [N, C, *spatial] at `size`, each dimension in turn interpolated between neighbours."""
     for axis, n in enumerate(size, 2):
-        length = x.shape[axis]
-        if align_corners:
-            places = np.arange(n) * ((length - 1) / max(n - 1, 1))
-        else:
-            places = np.maximum((np.arange(n) + 0.5) * (length / n) - 0.5, 0)
-        low = np.minimum(places.astype(np.int64), length - 1)
-        high = np.minimum(low + 1, length - 1)
-        share = (places - low).astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 1 - axis))
+        low, high, second = linear_places(x.shape[axis], n, align_corners)
+        share = second.astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 1 - axis))
         left = x.take(low, axis)
         x = left + (x.take(high, axis) - left) * share
     return x
@@ -176,18 +196,26 @@ class Upsample(Op):
         scale = spatial_sizes(self.name, "scale", self.scale or 1, x.rank - 2)
         return tuple(size * factor for size, factor in zip(x.shape[2:], scale, strict=True))
 
-    def _given(self, x: TensorType) -> str:
+    def given(self, x: TensorType) -> str:
         attribute = "scale" if self.size is None else "size"
         value = spatial_sizes(self.name, attribute, self.size or self.scale or 1, x.rank - 2)
         mode = "" if self.mode == "nearest" else f", mode={('linear', 'bilinear', 'trilinear')[x.rank - 3]!r}"
         keyword = {"scale": "scale_factor", "size": "size"}[attribute]
         return f"{keyword}={shown(value)}{mode}" + ", align_corners=True" * self.align_corners
 
+    def attributes(self) -> str:
+        """All attributes as text of the language."""
+        given = {"scale": self.scale, "size": self.size, "mode": self.mode, "align_corners": self.align_corners}
+        return ", ".join(f"{name}={format_constant(value)}" for name, value in given.items() if value is not None)
+
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        return {"x": f"upsample_gradient(g, {format_constant(operands[0].shape[2:])}, {self.attributes()})"}
+
     def torch_module(self, *operands: TensorType) -> str | None:
-        return f"nn.Upsample({self._given(operands[0])})"
+        return f"nn.Upsample({self.given(operands[0])})"
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
-        return f"F.interpolate({arguments[0]}, {self._given(at.operand_types[0])})"
+        return f"F.interpolate({arguments[0]}, {self.given(at.operand_types[0])})"
 
     def numpy(self, at: Lowering, *arguments: Code) -> str:
         size = at.dims(at.result.shape[2:])
@@ -248,6 +276,7 @@ class PixelShuffle(Op):
     """[N, C r², H, W] as [N, C, H r, W r]: out[c, h r + i, w r + j] = in[c r² + i r + j, h, w]. Shi et al. 2016, arXiv:1609.05158."""
 
     name: ClassVar[str] = "pixel_shuffle"
+    derivative: ClassVar[Derivative] = {"x": "pixel_unshuffle(g, factor)"}
     family: ClassVar[str] = "resize"
     factor: Positive
 
@@ -281,6 +310,7 @@ class PixelUnshuffle(Op):
     """[N, C, H r, W r] as [N, C r², H, W]; undoes `pixel_shuffle`."""
 
     name: ClassVar[str] = "pixel_unshuffle"
+    derivative: ClassVar[Derivative] = {"x": "pixel_shuffle(g, factor)"}
     family: ClassVar[str] = "resize"
     factor: Positive
 

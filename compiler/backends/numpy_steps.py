@@ -101,11 +101,11 @@ def _print_step(file: NumpyFile, name: str, step: StepGradient) -> bool:
     listed = ["p: dict[str, np.ndarray]", *(f"{text}: np.ndarray" for text in inputs.values())]
     listed += ["*", GENERATOR] if any(drawn) else []
     note = "".join(piece if isinstance(piece, str) else piece.text for piece in inputs_note(inputs, sizes))
-    text = [*wrap(f"def {name}({', '.join(listed)}) -> {RETURNED}:", 0, note)]
+    printed = [*wrap(f"def {name}({', '.join(listed)}) -> {RETURNED}:", 0, note)]
     for line in (*head, *lines):
         comment = "".join(piece if isinstance(piece, str) else piece.text for piece in line.comment)
-        text += wrap("".join(str(piece) for piece in line.code), line.depth, comment)
-    file.sections.append("\n".join(text))
+        printed += wrap("".join(str(piece) for piece in line.code), line.depth, comment)
+    file.sections.append("\n".join(printed))
     return any(drawn)
 
 

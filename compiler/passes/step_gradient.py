@@ -106,3 +106,13 @@ def _passed(graph: Graph, wanted: Iterable[Value]) -> dict[str, Value]:
         if any(value in active for value in (*node.operands, *node.parameters)):
             active.update(node.results)
     return {name: value for name, value in graph.entries.items() if value in active and value.type.dtype.is_float}
+
+
+def step_entries(step: Step, training: Collection[str]) -> StepGradient:
+    """The forward pass of a step alone: in place of buffers, the value of every entry, in order; it draws as `step_gradient` does."""
+    flat = inline(mark_training(step.graph, training))
+    ready, _ = apply_training(dataclasses.replace(flat, entries=name_entries(flat)))
+    (objective,) = ready.outputs.values()
+    outputs = {OBJECTIVE: objective} | {f"{BUFFER}{name}": value for name, value in ready.entries.items()}
+    made = merge_equal_nodes(expand(dataclasses.replace(ready, outputs=outputs), lacks_numpy))
+    return StepGradient(made, made.outputs[OBJECTIVE], {}, _by_key(made, BUFFER))

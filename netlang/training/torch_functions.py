@@ -57,7 +57,7 @@ def compile_torch(checked: Checked, seed: int) -> TorchFunctions:
     program = checked.require().program
     assert program is not None
     networks = program_networks(checked)
-    graphs = _with_own_names([with_rows(graph) for graph in program_graphs(program)], set(networks))
+    graphs = with_own_names([with_rows(graph) for graph in program_graphs(program)], set(networks))
     loaded = _load([*networks.values(), *graphs])
     modules = {name: loaded.networks[name] for name in networks}
     for name, graph in networks.items():
@@ -87,7 +87,7 @@ def with_rows(graph: Graph) -> Graph:
     return replace(graph, inputs=[*graph.inputs, Value(TensorType.of(DType.u8, BATCH), ROWS)])
 
 
-def _with_own_names(graphs: list[Graph], taken: set[str]) -> list[Graph]:
+def with_own_names(graphs: list[Graph], taken: set[str]) -> list[Graph]:
     """The graphs, renamed where two have one name (a step and a metric may)."""
     named: list[Graph] = []
     for graph in graphs:

@@ -74,6 +74,6 @@ def saving_failed(error: OSError, path: Path, needed: int, safe: str) -> SpecErr
 def free_bytes(path: Path) -> int | None:
     """Free bytes of the disk that holds `path`; None where nobody can tell."""
     try:
-        return shutil.disk_usage(path).free
+        return shutil.disk_usage(path if path.exists() else path.parent).free
     except OSError:
         return None

@@ -94,8 +94,8 @@ def digest_state(folder: Path) -> dict[str, str]:
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """The run's log without times."""
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    """The run's log without times; a kill may have torn the last line."""
+    lines = (folder / "metrics.jsonl").read_text().split("\n")[:-1]
     return [{key: value for key, value in json.loads(line).items() if key != "seconds"} for line in lines]
 
 

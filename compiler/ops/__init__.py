@@ -16,6 +16,7 @@ from compiler.ops import (
     linear,
     loss,
     norm,
+    norm_gradients,
     pool,
     pool_gradients,
     pool_grid,
@@ -56,6 +57,7 @@ FAMILIES = (
     resize,
     resize_gradients,
     norm,
+    norm_gradients,
     layer_norm,
 )
 

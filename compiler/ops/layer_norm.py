@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, final
 
 from compiler.ir.dims import Dim
 from compiler.ir.initializers import Ones, Zeros
-from compiler.ir.op import PRODUCT, SUM, Code, Lowering, Op, ParameterSpec, RuleError, Sample, SampleTensor, emitted
+from compiler.ir.op import PRODUCT, SUM, Code, Derivative, Lowering, Op, ParameterSpec, RuleError, Sample, SampleTensor, emitted
 from compiler.ir.signature import Positive, PositiveFloat
 from compiler.ir.types import DType, TensorType
 from compiler.ops.base import keywords, normal_axis, register, require_float, require_known
@@ -84,6 +84,10 @@ class TrailingNorm(Op):
         bias = getattr(self, "bias", False)
         return affine_parameters(x.shape[x.rank - self.count(x) :], x.dtype, bias=bias) if self.affine else ()
 
+    def places(self, x: TensorType) -> list[int]:
+        """The axes that are normalized."""
+        return list(range(x.rank - self.count(x), x.rank))
+
     def shape(self, x: TensorType) -> str:
         """The normalized shape as torch's constructors take it."""
         sizes = [str(size) for size in x.shape[x.rank - self.count(x) :]]
@@ -109,6 +113,15 @@ class LayerNorm(TrailingNorm):
         (x,) = operands
         given = keywords(self, {"eps": "eps", "affine": "elementwise_affine", "bias": "bias"}, skip=() if self.affine else ("bias",))
         return f"nn.LayerNorm({self.shape(x)}{given})"
+
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        axes = self.places(operands[0])
+        given = "g * weight" if self.affine else "g"
+        return {
+            "x": f"standardize_gradient(x, {given}, axes={axes}, eps=eps)",
+            "weight": f"g * standardize(x, axes={axes}, eps=eps)",
+            "bias": "g",
+        }
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
         (x,) = at.operand_types
@@ -146,6 +159,14 @@ class RmsNorm(TrailingNorm):
     def torch_module(self, *operands: TensorType) -> str | None:
         return f"nn.RMSNorm({self.shape(operands[0])}, eps={self.eps!r}{keywords(self, {'affine': 'elementwise_affine'})})"
 
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        """With r = 1 / the root mean square: r (g - x r² mean(g x)), g scaled by the weight."""
+        axis = self.places(operands[0])
+        inverse = f"rsqrt(mean(x * x, axis={axis}, keepdims=true) + eps)"
+        given = "(g * weight)" if self.affine else "g"
+        along = f"mean({given} * x, axis={axis}, keepdims=true) * {inverse} * {inverse}"
+        return {"x": f"({given} - x * ({along})) * {inverse}", "weight": f"g * x * {inverse}"}
+
     def torch(self, at: Lowering, *arguments: Code) -> str:
         (x,) = at.operand_types
         return f"F.rms_norm({arguments[0]}, {at.dims(x.shape[x.rank - self.count(x) :])}, eps={self.eps!r})"
@@ -180,6 +201,12 @@ class L2Normalize(Op):
         require_float(self.name, x)
         normal_axis(self.name, self.axis, x.rank)
         return x
+
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        """Where the length is less than eps, x is only divided by a constant."""
+        length = "sqrt(sum(x * x, axis=axis, keepdims=true))"
+        along = "result * sum(g * result, axis=axis, keepdims=true)"
+        return {"x": f"(g - where({length} > eps, {along}, 0)) / max({length}, eps)"}
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
         return f"F.normalize({arguments[0]}{keywords(self, {'axis': 'dim', 'eps': 'eps'})})"

@@ -5,16 +5,19 @@ Layout N, C, spatial. NumPy forms are those of evaluation: batch_norm uses its r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
+from compiler.ir.dims import Dim
 from compiler.ir.initializers import Ones, Zeros
-from compiler.ir.op import Code, Lowering, Op, ParameterSpec, RuleError, Sample, SampleTensor, emitted
-from compiler.ir.signature import Positive, PositiveFloat, Probability
+from compiler.ir.op import Code, Derivative, Lowering, Op, ParameterSpec, RuleError, Sample, SampleTensor, emitted
+from compiler.ir.signature import Positive, PositiveFloat, Probability, format_constant
 from compiler.ir.types import DType, TensorType
 from compiler.ops.base import keywords, register, require_float, require_known, require_rank
 from compiler.ops.layer_norm import affine_parameters, normalize
+from compiler.ops.shape import reshape_text
 from compiler.ops.windows import require_spatial
 
 if TYPE_CHECKING:
@@ -63,6 +66,16 @@ def normalize_locally(x: np.ndarray, size: int, alpha: float, beta: float, k: fl
     return x / (total * (alpha / size) + k) ** beta
 
 
+def per_channel(text: str, x: TensorType) -> str:
+    """Text of one number for each channel, in a shape that broadcasts against `x` [N, C, …]."""
+    return reshape_text(text, (x.shape[1], *(Dim.of(1),) * (x.rank - 2)))
+
+
+def sum_to_channels(text: str, x: TensorType) -> str:
+    """Text of the sums of each channel."""
+    return f"sum({text}, axis={[0, *range(2, x.rank)]})"
+
+
 @register
 @final
 @dataclass(frozen=True)
@@ -101,6 +114,27 @@ class BatchNorm(Op):
         (x,) = operands
         given = keywords(self, {"eps": "eps", "momentum": "momentum", "affine": "affine"})
         return f"nn.BatchNorm{max(x.rank - 2, 1)}d({x.shape[1]}{given})"
+
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        """In evaluation mode, where the statistics are given."""
+        (x,) = operands
+        inverse = "rsqrt(running_var + eps)"
+        scale = f"weight * {inverse}" if self.affine else inverse
+        along = sum_to_channels(f"g * (x - {per_channel('running_mean', x)})", x)
+        return {
+            "x": f"g * {per_channel(scale, x)}",
+            "weight": f"{along} * {inverse}",
+            "bias": sum_to_channels("g", x),
+            "running_mean": f"-{sum_to_channels('g', x)} * {scale}",
+            "running_var": f"{along} * {scale} / (-2 * (running_var + eps))",
+            "num_batches_tracked": None,
+        }
+
+    def training(self, *operands: TensorType) -> str | None:
+        (x,) = operands
+        affine = "weight, bias" if self.affine else ", ".join(f"full({value}, {x.shape[1]}, dtype={x.dtype})" for value in (1, 0))
+        buffers = "running_mean, running_var, num_batches_tracked"
+        return f"batch_norm_training(x, {affine}, {buffers}, eps=eps, momentum=momentum)"
 
     def numpy(self, at: Lowering, *arguments: Code) -> str:
         x, *statistics, _ = arguments
@@ -154,6 +188,16 @@ class InstanceNorm(Op):
             return None
         return f"nn.InstanceNorm{x.rank - 2}d({x.shape[1]}{keywords(self, {'eps': 'eps', 'affine': 'affine'})})"
 
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        (x,) = operands
+        axes = list(range(2, x.rank))
+        given = f"g * {per_channel('weight', x)}" if self.affine else "g"
+        return {
+            "x": f"standardize_gradient(x, {given}, axes={axes}, eps=eps)",
+            "weight": sum_to_channels(f"g * standardize(x, axes={axes}, eps=eps)", x),
+            "bias": sum_to_channels("g", x),
+        }
+
     def torch(self, at: Lowering, *arguments: Code) -> str:
         return f"F.instance_norm({arguments[0]}{keywords(self, {'eps': 'eps'})})"
 
@@ -201,6 +245,18 @@ class GroupNorm(Op):
     def torch_module(self, *operands: TensorType) -> str | None:
         return f"nn.GroupNorm({self.groups}, {operands[0].shape[1]}{keywords(self, {'eps': 'eps', 'affine': 'affine'})})"
 
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        (x,) = operands
+        grouped = format_constant((x.shape[0], self.groups, -1))
+        given = f"g * {per_channel('weight', x)}" if self.affine else "g"
+        scores = f"standardize(reshape(x, {grouped}), axes=[2], eps=eps)"
+        back = f"standardize_gradient(reshape(x, {grouped}), reshape({given}, {grouped}), axes=[2], eps=eps)"
+        return {
+            "x": reshape_text(back, x.shape),
+            "weight": sum_to_channels(f"g * {reshape_text(scores, x.shape)}", x),
+            "bias": sum_to_channels("g", x),
+        }
+
     def torch(self, at: Lowering, *arguments: Code) -> str:
         return f"F.group_norm({arguments[0]}, {self.groups}{keywords(self, {'eps': 'eps'})})"
 
@@ -240,6 +296,19 @@ class LocalResponseNorm(Op):
 
     def _given(self) -> str:
         return f"{self.size}{keywords(self, {'alpha': 'alpha', 'beta': 'beta', 'k': 'k'})}"
+
+    def derivatives(self, *operands: TensorType) -> Derivative:
+        """With b = k + alpha times the mean of x²: g / b^beta less 2 alpha beta x times the mirrored mean of g x / b^(beta + 1)."""
+        (x,) = operands
+        before, after = self.size // 2, (self.size - 1) // 2
+        base = f"(k + alpha * {self._mean('x * x', x, before, after)})"
+        inner = self._mean(f"g * x / {base} ** (beta + 1)", x, after, before)
+        return {"x": f"g / {base} ** beta - x * ({inner} * (2 * alpha * beta))"}
+
+    def _mean(self, text: str, x: TensorType, before: int, after: int) -> str:
+        """The mean over neighbouring channels, those that are missing counted as 0."""
+        lines = reshape_text(text, (x.shape[0], Dim.of(1), x.shape[1], math.prod(x.shape[2:], start=Dim.of(1))))
+        return reshape_text(f"avg_pool(pad({lines}, [[{before}, {after}], 0]), [{self.size}, 1], stride=1)", x.shape)
 
     def torch_module(self, *operands: TensorType) -> str | None:
         return f"nn.LocalResponseNorm({self._given()})"

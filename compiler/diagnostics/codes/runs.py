@@ -165,8 +165,8 @@ Good:
     Code(
         "NL719",
         "the state of a run cannot be saved",
-        """The disk is full, failed, or may no longer be written. The run stops, since it must not go on without checkpoints. The checkpoints
-before are as they were.
+        """The disk is full, failed, or may no longer be written. The run stops, since it must not go on without checkpoints. Those before
+are as they were.
 
 Bad:
     netlang train lenet5 --folder /full/disk
@@ -176,8 +176,8 @@ Good:
     Code(
         "NL720",
         "a number is not finite",
-        """The objective, a gradient or a weight became NaN or infinite. The run stopped before it would have updated or saved anything with it.
-The message names the first layer with such a result.
+        """The objective, a gradient or a weight became NaN or infinite. The run stopped before it would have updated or saved anything
+with it. The message names the first layer with such a result.
 
 Bad:
     with: sgd(lr=100)

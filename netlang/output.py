@@ -22,6 +22,8 @@ def write_files(folder: Path, files: Mapping[str, Iterable[Part]], *, force: boo
     """
     made = False
     try:
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "it is no folder")
         if not folder.is_dir():
             folder.parent.mkdir(parents=True, exist_ok=True)
             folder.mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import gc
 from typing import Final, final
 
 import click
@@ -25,6 +26,7 @@ class Commands(click.Group):
             from netlang.cli.checking import check
 
             return check
+        gc.enable()
         if cmd_name in INSPECTING:
             from netlang.cli import inspect
 

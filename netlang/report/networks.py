@@ -39,7 +39,11 @@ class Row:
 @final
 @dataclass(frozen=True, slots=True)
 class NetworkSummary:
-    """A network's rows and totals. `calls` are networks whose weights it uses but does not own."""
+    """A network's rows and totals. `calls` are networks whose weights it uses but does not own.
+
+    The amounts are for one example where `batch` is the symbol of a batch size that was not given; they are formulas in
+    the `open_sizes`.
+    """
 
     name: str
     doc: str
@@ -53,11 +57,7 @@ class NetworkSummary:
     activations: Dim
     calls: tuple[str, ...]
     batch: str | None
-
-    @property
-    def per_example(self) -> bool:
-        """Whether the amounts are for one example because no batch size was given."""
-        return self.batch is not None
+    open_sizes: tuple[str, ...]
 
 
 def batch_symbols(graph: Graph) -> frozenset[str]:
@@ -86,6 +86,7 @@ def summarize(graph: Graph, sizes: Sizes | None = None, depth: int = 0) -> Netwo
         activation_bytes(graph).substitute(counted),
         tuple(called_networks(graph)),
         batch[0] if batch else None,
+        tuple(name for name in graph.symbols if name not in counted),
     )
 
 
@@ -160,4 +161,5 @@ def network_json(summary: NetworkSummary) -> dict[str, object]:
             item[f"{key}_bytes" if key == "activations" else key] = exact(item.pop(key))
     made["entries"] = list(made.pop("rows"))
     made["batch"] = 1 if made.pop("batch") is not None else None
+    made["open_sizes"] = list(summary.open_sizes)
     return made

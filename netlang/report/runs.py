@@ -22,7 +22,7 @@ class RunLog:
         self._updates = {step.name: "+".join(step.update) for step in program.steps}
         self._started = time.monotonic()
         self._sums: dict[str, list[float]] = {}
-        self._first: tuple[int, int] | None = None
+        self._began: int | None = None
         self._told = 0
         self.epoch = 0
         self.iteration = 0
@@ -48,11 +48,10 @@ class RunLog:
         return self.iteration - self._told >= max((self.total or 0) // LINES, 1)
 
     def _note(self, record: StepRecord) -> None:
-        if self._first is None:
-            self._first = record.iteration - 1, record.epoch
-        if self.total is None and record.epoch > self._first[1]:
-            passed = record.iteration - (0 if self._first[1] == 0 else self._first[0])
-            self.total = round(passed / (record.epoch - (0 if self._first[1] == 0 else self._first[1])) * (self._program.epochs or 1))
+        if self._began is None:
+            self._began = record.epoch
+        if self.total is None and record.epoch > self._began:
+            self.total = round(record.iteration / record.epoch * (self._program.epochs or 1))
         self._sums.setdefault(record.step, []).append(record.objective)
         self.epoch, self.iteration = record.epoch, record.iteration
 

@@ -42,12 +42,17 @@ def summarize_spec(checked: Checked, sizes: Mapping[str, int] | None = None, dep
 
 
 def describe_sizes(summary: SpecSummary) -> str:
-    """What the amounts stand for, in one line; empty where every size is a number."""
-    batches = {network.batch: None for network in summary.networks if network.batch is not None}
-    if not batches:
-        return ""
-    ones = ", ".join(f"{name} = 1" for name in batches)
-    return f"multiply-adds and activations are for one example ({ones}); `--size {next(iter(batches))}=64` gives those of a batch\n"
+    """What the amounts stand for and how to get others; empty where every size is a number."""
+    batches = list(dict.fromkeys(network.batch for network in summary.networks if network.batch is not None))
+    sizes = list(dict.fromkeys(name for network in summary.networks for name in network.open_sizes))
+    lines = []
+    if batches:
+        ones = ", ".join(f"{name} = 1" for name in batches)
+        lines.append(f"multiply-adds and activations are for one example ({ones}); `--size {batches[0]}=64` gives those of a batch\n")
+    if sizes:
+        given = ",".join(f"{name}=224" for name in sizes)
+        lines.append(f"{', '.join(sizes)} {'is' if len(sizes) == 1 else 'are'} open; `--size {given}` gives numbers in place of formulas\n")
+    return "".join(lines)
 
 
 def spec_json(summary: SpecSummary) -> dict[str, object]:

@@ -34,7 +34,6 @@ from compiler.front.values import (
 from compiler.ir.dims import Dim
 from compiler.ir.graph import Graph
 from compiler.ir.types import TensorType
-from compiler.ops import OPS
 from compiler.source import Source, Span
 
 CIRCLE_HELP = "break the circle: one of them must do without the others"
@@ -131,8 +130,9 @@ class Elaboration:
             return (yield self.resolve(file.imported[name], name))
         if name in file.spec.refused:
             return POISON
-        if name in OPS:
-            return OpFunction(OPS[name])
+        op = file.op(name)
+        if op is not None:
+            return OpFunction(op)
         return BuiltinFunction(name) if name in BUILTINS else None
 
     def network(self, file: FileScope, name: str) -> Task:

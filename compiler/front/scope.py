@@ -17,6 +17,7 @@ from compiler.front.builder import GraphBuilder, InitRule
 from compiler.front.sink import Sink
 from compiler.front.spec import SpecFile
 from compiler.front.tree import Scalar
+from compiler.ir.op import Op
 from compiler.ops import OPS
 from compiler.source import Span
 
@@ -74,13 +75,25 @@ class FileScope:
     networks: dict[str, Any] = field(default_factory=dict)
     imported: dict[str, FileScope] = field(default_factory=dict)
     incomplete: bool = False
+    internal: bool = False
+    """Whether a text of the compiler's own is read, which may name ops that specs cannot."""
+
+    def op(self, name: str) -> type[Op] | None:
+        """The op of that name, if there is one that may be named here."""
+        found = OPS.get(name)
+        return found if found is not None and (self.internal or not found.internal) else None
 
     def knows(self, name: str) -> bool:
         """Whether a block, network or op has that name."""
-        return name in self.spec.networks or name in self.spec.blocks or name in self.imported or name in OPS
+        return name in self.spec.networks or name in self.spec.blocks or name in self.imported or self.op(name) is not None
 
     def known_functions(self) -> list[str]:
-        return [*self.spec.networks, *self.spec.blocks, *self.imported, *OPS]
+        return [
+            *self.spec.networks,
+            *self.spec.blocks,
+            *self.imported,
+            *(name for name, op in OPS.items() if self.internal or not op.internal),
+        ]
 
 
 @final

@@ -31,7 +31,7 @@ def elaborate_text(title: str, text: str, builder: GraphBuilder, names: Mapping[
     source = Source(title, text)
     scalar = tree.Scalar(text, Span(source, 0, len(text)))
     sink, spec = Sink(), SpecFile(source, tree.Mapping((), scalar.span))
-    frame = Frame(Elaboration(sink, {}, {}), FileScope(spec, None), Local(dict(names)), scalar, builder)
+    frame = Frame(Elaboration(sink, {}, {}), FileScope(spec, None, internal=True), Local(dict(names)), scalar, builder)
     try:
         made = run(evaluate(frame, read_expression(scalar)))
     except SpecError as error:

@@ -15,7 +15,7 @@ from compiler.ir.op import Code, Derivative, Lowering, Op, RuleError, Sample, Sa
 from compiler.ir.signature import format_constant
 from compiler.ir.types import TensorType
 from compiler.ops.base import keywords, register, require_float
-from compiler.ops.windows import Pads, Size, Windows, extents, given_keywords, require_spatial, spatial_sizes
+from compiler.ops.windows import Pads, Size, Windows, given_keywords, require_spatial, spatial_sizes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,16 +98,16 @@ class WindowPool(Op):
     stride: Size | None
 
     def windows(self, x: TensorType) -> Windows:
-        """The geometry on `x`; refuses padding of more than half a window, as torch does."""
+        """The geometry on `x`; refuses padding of more than half the kernel, dilated or not, as torch does."""
         rank = require_spatial(self.name, x)
         kernel = spatial_sizes(self.name, "kernel", self.kernel, rank)
         stride = kernel if self.stride is None else spatial_sizes(self.name, "stride", self.stride, rank)
         pad, dilation = (spatial_sizes(self.name, name, getattr(self, name, usual), rank) for name, usual in (("pad", 0), ("dilation", 1)))
-        for p, extent in zip(pad, extents(kernel, dilation), strict=True):
-            if 2 * p > extent:
+        for p, k in zip(pad, kernel, strict=True):
+            if 2 * p > k:
                 raise RuleError(
                     "NL225",
-                    f"`pad` of `{self.name}` is {p}, more than half of its window of {extent}",
+                    f"`pad` of `{self.name}` is {p}, more than half of its kernel of {k}",
                     at="pad",
                     help="pad by at most half the kernel: a window must not lie in the padding alone",
                 )

@@ -14,7 +14,7 @@ from compiler.ir.dims import Dim, compare
 from compiler.ir.op import Code, Derivative, Lowering, Op, RuleError, Sample, SampleTensor, emitted
 from compiler.ir.signature import format_constant
 from compiler.ir.types import DType, TensorType
-from compiler.ops.base import register, require_float
+from compiler.ops.base import register, require_float, require_known
 from compiler.ops.pool import AvgPool, MaxPool, WindowPool, divide_by_counts
 from compiler.ops.pool_grid import cell_weights
 from compiler.ops.windows import Pads, Size, require_spatial, spatial_sizes
@@ -333,6 +333,8 @@ class AdaptiveAvgPoolGradient(PoolGradient):
         (y,) = operands
         require_spatial(self.name, y)
         require_float(self.name, y, "y")
+        for size in y.shape[2:]:
+            require_known(self.name, size, "the grid", "y")
         return TensorType(y.dtype, (*y.shape[:2], *self.sizes))
 
     def derivatives(self, *operands: TensorType) -> Derivative:

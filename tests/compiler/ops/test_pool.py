@@ -89,7 +89,7 @@ def test_symbolic_sizes() -> None:
     ("op", "shape", "code", "at", "message"),
     [
         (MaxPool(3), (1, 3, 2, 9), "NL206", "x", "the kernel of `max_pool` spans 3 but axis 2 of `{x}` is only 2"),
-        (MaxPool(2, pad=2), (1, 3, 9, 9), "NL225", "pad", "`pad` of `max_pool` is 2, more than half of its window of 2"),
+        (MaxPool(2, pad=2), (1, 3, 9, 9), "NL225", "pad", "`pad` of `max_pool` is 2, more than half of its kernel of 2"),
         (AvgPool(2, pad=1), (1, 3, 9, 1, 9), "NL206", "x", "needs at least its kernel of 2, but axis 3 of `{x}` is only 1"),
         (AvgPool(2), (3, 9), "NL202", "x", "`avg_pool` takes 3 or 4 or 5 dimensions"),
         (AvgPool(2, stride=(1, 2)), (1, 3, 9), "NL208", "stride", "`stride` of `avg_pool` lists 2 numbers for 1 spatial dimension"),

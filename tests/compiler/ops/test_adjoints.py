@@ -55,25 +55,26 @@ def test_convolution_and_its_adjoints(data: st.DataObject) -> None:
 
     groups, width, filters = (data.draw(st.integers(1, 3)) for _ in range(3))
     mode = data.draw(MODES)
-    geometry: Any = [each(1, 3), tuple(zip(each(0, 3), each(0, 3), strict=True)), each(1, 2), groups, mode]
+    pads = tuple(zip(each(0, 3), each(0, 3), strict=True))
+    geometry: dict[str, Any] = {"stride": each(1, 3), "pads": pads, "dilation": each(1, 2), "groups": groups, "mode": mode}
     x = numbers(data.draw(st.integers(1, 3)), groups * width, *each(1, 7))
     weight = numbers(groups * filters, width, *each(1, 3), seed=1)
-    accepts(Convolve(*geometry), x, weight)
-    accepts(Pad(geometry[1], mode), x)
-    result = apply(Convolve(*geometry), x, weight)
+    accepts(Convolve(**geometry), x, weight)
+    accepts(Pad(pads, mode), x)
+    result = apply(Convolve(**geometry), x, weight)
     y = numbers(*result.shape, seed=2)
     expected = float(np.sum(result * y))
-    assert_equal(float(np.sum(x * apply(ConvolveInput(*geometry, dims(x.shape[2:])), y, weight))), expected)
-    assert_equal(float(np.sum(weight * apply(ConvolveWeight(*geometry, weight.shape[2:]), x, y))), expected)
+    assert_equal(float(np.sum(x * apply(ConvolveInput(**geometry, sizes=dims(x.shape[2:])), y, weight))), expected)
+    assert_equal(float(np.sum(weight * apply(ConvolveWeight(**geometry, kernel=weight.shape[2:]), x, y))), expected)
 
 
 def test_filters_of_many_examples_in_blocks() -> None:
     """Large enough that patches are taken by rows, and by examples."""
     for shape in ((2, 40, 60, 60), (40, 16, 20, 20)):
         x, weight = numbers(*shape), numbers(5, shape[1], 3, 3, seed=1)
-        geometry: Any = [(1, 1), ((1, 1), (1, 1)), (1, 1), 1, "zeros"]
+        geometry: dict[str, Any] = {"stride": (1, 1), "pads": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1, "mode": "zeros"}
         y = numbers(shape[0], 5, *shape[2:], seed=2)
-        found = apply(ConvolveWeight(*geometry, (3, 3)), x, y)
+        found = apply(ConvolveWeight(**geometry, kernel=(3, 3)), x, y)
         tensors = [torch.from_numpy(item) for item in (x, weight, y)]
         (expected,) = torch.autograd.grad(functional.conv2d(tensors[0], tensors[1].requires_grad_(), padding=1), tensors[1], tensors[2])
         np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-9)

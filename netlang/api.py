@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 import netlang.training
 from compiler.diagnostics import Diagnostic, SpecError
@@ -30,7 +31,7 @@ from netlang.artefact import build
 from netlang.catalog import list_specs
 from netlang.checking import Spec, check
 from netlang.data import register_reader
-from netlang.model import Model, load
+from netlang.model import Backend, Model, load
 from netlang.runs import replace_epochs
 from netlang.training import CheckpointRecord, EvaluationRecord, Finished, Notice, Record, StepRecord, Stopped
 
@@ -70,6 +71,8 @@ def train(
     resume: bool = False,
     epochs: int | None = None,
     seed: int | None = None,
+    backend: Backend | None = None,
+    dtype: Literal["f32", "f64"] | None = None,
     device: str = "cpu",
     threads: int | None = None,
     max_bytes: int | None = None,
@@ -77,14 +80,16 @@ def train(
     """Run a spec's training program; iterating over the records drives it, and the last is Finished or Stopped.
 
     `folder` is made for the run (`runs/<name>/<time>` unless given), or with `resume` is that of the run to go on with. `epochs`
-    replaces the length that the spec says. More than `max_bytes` of memory (80 % of what is free unless given) is refused. Raises
-    SpecError.
+    replaces the length that the spec says. `backend` is torch unless given, `dtype` f32; a resumed run keeps its own. More than
+    `max_bytes` of memory (80 % of what is free unless given) is refused. Raises SpecError.
     """
     return netlang.training.train(
         replace_epochs(check(spec, set=set).require(), epochs),
         folder=None if folder is None else Path(folder),
         resume=resume,
         seed=seed,
+        backend=backend,
+        dtype=dtype,
         device=device,
         threads=threads,
         max_bytes=max_bytes,
@@ -97,10 +102,14 @@ def evaluate(
     *,
     set: Mapping[str, object] | None = None,
     seed: int | None = None,
+    backend: Backend | None = None,
+    dtype: Literal["f32", "f64"] | None = None,
     device: str = "cpu",
     threads: int | None = None,
     max_bytes: int | None = None,
 ) -> dict[str, float]:
     """A spec's metrics on its evaluation data, with weights from a file, a built folder or a run; raises SpecError."""
     checked = check(spec, set=set).require()
-    return netlang.training.evaluate(checked, Path(weights), seed=seed, device=device, threads=threads, max_bytes=max_bytes)
+    return netlang.training.evaluate(
+        checked, Path(weights), seed=seed, backend=backend, dtype=dtype, device=device, threads=threads, max_bytes=max_bytes
+    )

@@ -27,7 +27,9 @@ def machine_options(function: F) -> F:
     for option in (
         click.option("--max-bytes", type=click.IntRange(1), metavar="NUMBER", help="Refuse what needs more memory than this."),
         click.option("--threads", type=click.IntRange(1, 4096), metavar="NUMBER", help="How many threads compute."),
-        click.option("--device", default="cpu", metavar="NAME", show_default=True, help="What computes: cpu, cuda, cuda:1."),
+        click.option("--dtype", type=click.Choice(["f32", "f64"]), help="What stands for the spec's f32."),
+        click.option("--device", default="cpu", metavar="NAME", show_default=True, help="Where it computes: cpu, cuda, cuda:1."),
+        click.option("--backend", type=click.Choice(["torch", "numpy"]), help="What computes: torch unless given; a resumed run's own."),
         click.option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="NUMBER", help="Replace the seed of the spec."),
     ):
         function = option(function)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias, final
+from typing import Any, ClassVar, TypeAlias, final
 
 from netlang.training.weights import Stored
 
@@ -36,8 +36,9 @@ class NonFinite(Exception):
 
 
 class Engine(ABC):
-    """Abstract: one program's networks with their optimizers on one device."""
+    """Abstract: one program's networks with their optimizers on one device. `backend` is what `--backend` calls it."""
 
+    backend: ClassVar[str]
     threads: int
 
     @abstractmethod

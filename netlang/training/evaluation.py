@@ -10,11 +10,11 @@ from compiler.front.checked import Checked
 from compiler.ir.graph import called_networks
 from netlang.training.checkpoint import load_newest
 from netlang.training.engine import NonFinite
+from netlang.training.engines import in_numbers_of, make_engine
 from netlang.training.failures import failure
 from netlang.training.feed import Evaluation
 from netlang.training.loop import measure_all, weights_file
 from netlang.training.memory import require_memory
-from netlang.training.start import make_engine
 from netlang.training.state import network_file
 from netlang.training.torch_functions import program_networks
 from netlang.training.weights import Stored, decode_weights, expected_types, read_weights
@@ -25,6 +25,8 @@ def evaluate(
     weights: Path,
     *,
     seed: int | None = None,
+    backend: str | None = None,
+    dtype: str | None = None,
     device: str = "cpu",
     threads: int | None = None,
     max_bytes: int | None = None,
@@ -38,11 +40,12 @@ def evaluate(
     if program is None or not program.metrics:
         raise failure("NL710", f"`{checked.name[:100]}` has no metrics", help="add `metrics` to its section `train`")
     require_memory(checked, program.batch, max_bytes, training=False)
+    checked = in_numbers_of(checked, dtype or "f32")
     measured = {name for graph in program.metrics.values() for name in called_networks(graph)}
     loaded = find_weights(checked, weights, tuple(name for name in checked.networks if name in measured))
     evaluation = Evaluation(checked)
     run_seed = program.seed if seed is None else seed
-    with closing(make_engine(checked, run_seed, 1, device, threads)) as engine:
+    with closing(make_engine(checked, run_seed, 1, backend or "torch", device, threads)) as engine:
         engine.load_weights(loaded)
         try:
             engine.require_finite()

@@ -66,6 +66,7 @@ class Loop:
     folder: RunFolder
     stop: StopRequest
     seed: int
+    dtype: str
     device: str
     total: int
     save_every: int | None
@@ -140,7 +141,8 @@ class Loop:
         except NonFinite as error:
             raise self._not_finite(error, self.program.steps[-1], iteration - 1) from error
         progress = Progress(
-            iteration, self.total, pending, self.feed.positions, self.folder.sync_log(), self.seed, self.engine.threads, self.device,
+            iteration, self.total, pending, self.feed.positions, self.folder.sync_log(), self.seed, self.engine.backend, self.dtype,
+            self.engine.threads, self.device,
             show_constants(self.checked), read_versions(),
         )  # fmt: skip
         path = write_checkpoint(self.folder.path, iteration, collect(self.checked, self.engine, progress))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 
@@ -45,6 +45,8 @@ class _Plan:
 @final
 class NumpyEngine(Engine):
     """One program's networks and optimizers as arrays on `device`."""
+
+    backend: ClassVar[str] = "numpy"
 
     def __init__(self, checked: Checked, seed: int, total: int, device: str, threads: int | None) -> None:
         program = checked.require().program

@@ -12,7 +12,7 @@ from typing import final
 from compiler.front.checked import Checked
 from compiler.ir.training import Program
 from netlang.training.checkpoint import clean, load_newest, set_aside
-from netlang.training.engine import Engine
+from netlang.training.engines import in_numbers_of, make_engine
 from netlang.training.failures import failure
 from netlang.training.feed import TRAIN, Evaluation, Feed
 from netlang.training.loop import Loop
@@ -22,8 +22,6 @@ from netlang.training.run_folder import create_run, describe_environment, own
 from netlang.training.schedule import count_iterations
 from netlang.training.signals import StopRequest
 from netlang.training.state import SPEC, compare_run, read_progress, require_same_run, restore, show_constants, spec_text
-from netlang.training.torch_engine import TorchEngine
-from netlang.training.torch_functions import compile_torch
 
 
 @final
@@ -32,6 +30,8 @@ class _Settings:
     """What the caller wants of a run."""
 
     seed: int | None
+    backend: str | None
+    dtype: str | None
     device: str
     threads: int | None
     save_every: int | None
@@ -43,6 +43,8 @@ def train(
     folder: Path | None = None,
     resume: bool = False,
     seed: int | None = None,
+    backend: str | None = None,
+    dtype: str | None = None,
     device: str = "cpu",
     threads: int | None = None,
     max_bytes: int | None = None,
@@ -50,27 +52,32 @@ def train(
 ) -> Iterator[Record]:
     """Run the spec's training program; the last record is Finished or Stopped. Nothing happens before the first record is asked for.
 
-    `folder` is the run's folder: a new one, or with `resume` the one to go on with. A checkpoint is taken every `save_every` iterations
+    `folder` is the run's folder: a new one, or with `resume` the one to go on with. `backend` is torch or numpy, `dtype` f32 or f64 in
+    place of the spec's f32; the run's own where it is resumed, else torch and f32. A checkpoint is taken every `save_every` iterations
     (every 60 s unless given), at the end, and on SIGTERM or SIGINT. Raises SpecError (codes NL5xx, NL6xx, NL7xx).
     """
     program = checked.require().program
     if program is None:
         raise failure("NL710", f"`{checked.name[:100]}` has no training program", help="add a section `train`")
     require_memory(checked, program.batch, max_bytes)
-    settings = _Settings(seed, device, threads, save_every)
+    settings = _Settings(seed, backend, dtype, device, threads, save_every)
     yield from _continue(checked, program, folder, settings) if resume else _start(checked, program, folder, settings)
 
 
 def _start(checked: Checked, program: Program, folder: Path | None, settings: _Settings) -> Iterator[Record]:
     seed, device = program.seed if settings.seed is None else settings.seed, settings.device
+    backend, dtype = settings.backend or "torch", settings.dtype or "f32"
+    checked = in_numbers_of(checked, dtype)
     feed, evaluation = Feed(checked, seed), Evaluation(checked)
     total = count_total(program, feed)
-    engine = make_engine(checked, seed, total, device, settings.threads)
+    engine = make_engine(checked, seed, total, backend, device, settings.threads)
     with closing(engine), create_run(folder, checked.name) as run, StopRequest() as stop:
         run.write(SPEC, spec_text(checked).encode())
-        environment = describe_environment(seed=seed, device=device, threads=engine.threads, constants=show_constants(checked))
+        environment = describe_environment(
+            seed=seed, backend=backend, dtype=dtype, device=device, threads=engine.threads, constants=show_constants(checked)
+        )
         run.write("environment.json", (json.dumps(environment, indent=1) + "\n").encode())
-        yield from Loop(checked, program, engine, feed, evaluation, run, stop, seed, device, total, settings.save_every).run()
+        yield from Loop(checked, program, engine, feed, evaluation, run, stop, seed, dtype, device, total, settings.save_every).run()
 
 
 def _continue(checked: Checked, program: Program, folder: Path | None, settings: _Settings) -> Iterator[Record]:
@@ -80,27 +87,34 @@ def _continue(checked: Checked, program: Program, folder: Path | None, settings:
         clean(folder)
         checkpoint, warnings = load_newest(folder)
         progress = read_progress(checkpoint)
-        require_same_run(checked, checkpoint, progress, settings.seed)
+        require_same_run(checked, checkpoint, progress, seed=settings.seed, backend=settings.backend, dtype=settings.dtype)
+        checked = in_numbers_of(checked, progress.dtype)
         seed, device = progress.seed, settings.device
         feed, evaluation = Feed(checked, seed), Evaluation(checked)
         total = count_total(program, feed)
-        engine = make_engine(checked, seed, total, device, progress.threads if settings.threads is None else settings.threads)
+        threads = progress.threads if settings.threads is None else settings.threads
+        engine = make_engine(checked, seed, total, progress.backend, device, threads)
         with closing(engine):
             restore(checked, checkpoint, progress, engine, feed)
             yield from (Notice(item) for item in (*warnings, *compare_run(progress, engine, total, device)))
             set_aside(folder, checkpoint.iteration)
             run.cut_log(progress.log_bytes)
             loop = Loop(
-                checked, program, engine, feed, evaluation, run, stop, seed, device, total, settings.save_every, checkpoint.iteration
+                checked,
+                program,
+                engine,
+                feed,
+                evaluation,
+                run,
+                stop,
+                seed,
+                progress.dtype,
+                device,
+                total,
+                settings.save_every,
+                checkpoint.iteration,
             )
             yield from loop.run(progress.pending)
-
-
-def make_engine(checked: Checked, seed: int, total: int, device: str, threads: int | None) -> Engine:
-    """The engine of a run; torch's is the only one."""
-    program = checked.program
-    assert program is not None
-    return TorchEngine(program, compile_torch(checked, seed), seed, total, device, threads)
 
 
 def count_total(program: Program, feed: Feed) -> int:

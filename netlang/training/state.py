@@ -24,6 +24,7 @@ from netlang.training.weights import decode_weights, encode_weights, expected_ty
 
 PROGRESS: Final = "progress.json"
 SPEC: Final = "spec.yaml"
+SETTINGS: Final = {"backend": "back end", "dtype": "type"}
 
 
 @final
@@ -37,6 +38,8 @@ class Progress:
     positions: Mapping[str, Sequence[int]]
     log_bytes: int
     seed: int
+    backend: str
+    dtype: str
     threads: int
     device: str
     constants: Mapping[str, str]
@@ -76,8 +79,8 @@ def read_progress(checkpoint: Checkpoint) -> Progress:
         raise _foreign(checkpoint, str(error)) from error
 
 
-def require_same_run(checked: Checked, checkpoint: Checkpoint, progress: Progress, seed: int | None) -> None:
-    """SpecError NL717 where the spec, a constant or the seed is not the one that the run was started with."""
+def require_same_run(checked: Checked, checkpoint: Checkpoint, progress: Progress, **settings: object) -> None:
+    """SpecError NL717 where the spec, a constant or a setting (None where it is not given) is not the one that the run was started with."""
     before, now = bytes(checkpoint.files.get(SPEC, b"")).decode(errors="replace"), spec_text(checked)
     help = "continue with what the run was started with, or start a new run"
     if before != now:
@@ -89,8 +92,10 @@ def require_same_run(checked: Checked, checkpoint: Checkpoint, progress: Progres
             f"`{name}` was {progress.constants.get(name, 'not set')}, is {constants.get(name, 'not set')}" for name in changed[:5]
         )
         raise failure("NL717", "a constant has another value than when the run was started", notes=notes, help=help)
-    if seed is not None and seed != progress.seed:
-        raise failure("NL717", f"the run was started with the seed {progress.seed}, not {seed}", help=help)
+    for name, value in settings.items():
+        if value is not None and value != getattr(progress, name):
+            what = SETTINGS.get(name, name)
+            raise failure("NL717", f"the run was started with the {what} {getattr(progress, name)}, not {value}", help=help)
 
 
 def _first_difference(before: str, now: str) -> tuple[str, ...]:

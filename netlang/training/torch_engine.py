@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from compiler.ir.graph import Call, Graph, called_networks
 from compiler.ir.training import Program, Schedule, Step
@@ -45,6 +45,8 @@ class _Plan:
 class TorchEngine(Engine):
     """One program's networks and optimizers as torch objects on `device`."""
 
+    backend: ClassVar[str] = "torch"
+
     def __init__(self, program: Program, functions: TorchFunctions, seed: int, total: int, device: str, threads: int | None) -> None:
         import torch
 
@@ -54,6 +56,8 @@ class TorchEngine(Engine):
         self.threads = torch.get_num_threads()
         self._device = open_device(device)
         self._functions = functions
+        graphs = (*(step.graph for step in program.steps), *program.metrics.values())
+        self._types = {value.name: getattr(torch, value.type.dtype.torch_name) for graph in graphs for value in graph.inputs}
         self._modules = dict(functions.modules)
         self._seed = seed
         self._batch = self._rows(program.batch)
@@ -82,7 +86,8 @@ class TorchEngine(Engine):
     def place(self, arrays: Mapping[str, Any]) -> Placed:
         import torch
 
-        return {name: torch.from_numpy(array).to(self._device) for name, array in arrays.items()}
+        tensors = ((name, torch.from_numpy(array)) for name, array in arrays.items())
+        return {name: tensor.to(self._device, self._types.get(name, tensor.dtype)) for name, tensor in tensors}
 
     def draw(self, rows: int) -> Placed:
         draw = self._functions.draw

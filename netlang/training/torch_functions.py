@@ -14,7 +14,7 @@ from compiler.backends.names import identifier
 from compiler.backends.parameters import initial_parameters
 from compiler.backends.torch_backend import TorchModules, load_torch, set_parameters
 from compiler.front.checked import Checked
-from compiler.ir.graph import Graph, Value, called_networks
+from compiler.ir.graph import Graph, Value, called_networks, owned_parameters
 from compiler.ir.training import Program
 from compiler.ir.types import DType, TensorType
 
@@ -61,6 +61,8 @@ def compile_torch(checked: Checked, seed: int) -> TorchFunctions:
     loaded = _load([*networks.values(), *graphs])
     modules = {name: loaded.networks[name] for name in networks}
     for name, graph in networks.items():
+        if any(item.type.dtype is DType.f64 for _, item in owned_parameters(graph)):
+            modules[name].double()
         set_parameters(modules[name], initial_parameters(graph, seed, NO_LIMIT))
     functions = [_bind(loaded.steps[graph.name], graph, modules) for graph in graphs]
     count = len(program.steps)

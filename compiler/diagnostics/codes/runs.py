@@ -142,7 +142,7 @@ Good:
     Code(
         "NL717",
         "the run was started with something else",
-        """A run goes on with the spec, the constants and the seed it was started with, so that the result is that of an unbroken run.
+        """A run goes on with the spec, the constants, the seed, the back end and the type it was started with, so that the result is that of an unbroken run.
 
 Bad:
     netlang train lenet5 --set classes=10
@@ -187,7 +187,7 @@ Good:
     Code(
         "NL722",
         "no such device",
-        """`--device` names what torch can compute on here.
+        """`--device` names what torch, or CuPy with `--backend numpy`, can compute on here.
 
 Bad:
     netlang train lenet5 --device cuda:7
@@ -205,5 +205,17 @@ Bad:
 Good:
     iterations: 10000
     steps: [{update: G, minimize: mean(G(z)), with: adam}]""",
+    ),
+    Code(
+        "NL724",
+        "no CuPy",
+        """The NumPy back end computes on a graphics card with CuPy, which has NumPy's interface. It is not installed here, or cannot be
+loaded. The package is called after the version of CUDA: `cupy-cuda12x`, `cupy-cuda13x`.
+
+Bad:
+    netlang train lenet5 --backend numpy --device cuda      # without CuPy
+Good:
+    netlang train lenet5 --backend numpy
+    netlang train lenet5 --device cuda      # torch""",
     ),
 )

@@ -1,0 +1,48 @@
+"""The engines by name, and a spec in the numbers that a run computes with."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Final
+
+from compiler.front.checked import Checked
+from compiler.ir.types import DType
+from compiler.passes.retype import retype
+from netlang.training.engine import Engine
+from netlang.training.torch_engine import TorchEngine
+from netlang.training.torch_functions import compile_torch, program_graphs
+
+BACKENDS: Final = ("torch", "numpy")
+DTYPES: Final = ("f32", "f64")
+
+
+def make_engine(checked: Checked, seed: int, total: int, backend: str, device: str, threads: int | None) -> Engine:
+    """The engine of a run of `total` iterations; ValueError for a back end that does not train."""
+    if backend == "numpy":
+        from netlang.training.numpy_engine import NumpyEngine
+
+        return NumpyEngine(checked, seed, total, device, threads)
+    if backend != "torch":
+        raise ValueError(f"there is no back end {backend!r} to train with, only {', '.join(BACKENDS)}")
+    program = checked.require().program
+    assert program is not None
+    return TorchEngine(program, compile_torch(checked, seed), seed, total, device, threads)
+
+
+def in_numbers_of(checked: Checked, dtype: str) -> Checked:
+    """The spec with networks and program in f64 where it says f32; itself for `f32`. ValueError for another type."""
+    if dtype not in DTYPES:
+        raise ValueError(f"there is no training in {dtype!r}, only in {', '.join(DTYPES)}")
+    if dtype == "f32":
+        return checked
+    program = checked.program
+    made = retype([*checked.networks.values(), *(program_graphs(program) if program is not None else ())], DType.f64)
+    networks = {name: made[graph] for name, graph in checked.networks.items()}
+    if program is not None:
+        program = dataclasses.replace(
+            program,
+            steps=tuple(dataclasses.replace(step, graph=made[step.graph]) for step in program.steps),
+            draws=None if program.draws is None else made[program.draws],
+            metrics={name: made[graph] for name, graph in program.metrics.items()},
+        )
+    return dataclasses.replace(checked, networks=networks, program=program)

@@ -142,7 +142,8 @@ Good:
     Code(
         "NL717",
         "the run was started with something else",
-        """A run goes on with the spec, the constants, the seed, the back end and the type it was started with, so that the result is that of an unbroken run.
+        """A run goes on with the spec, the constants, the seed, the back end and the type it was started with, so that the result is that of
+an unbroken run.
 
 Bad:
     netlang train lenet5 --set classes=10

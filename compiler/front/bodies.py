@@ -170,7 +170,7 @@ def _read_size(frame: Frame, expr: ast.Expr, prefix: str) -> Task:
 
 
 def read_inits(frame: Frame, init: dict[str, Pair]) -> Task:
-    """The rules of an `init` mapping, the longest pattern first."""
+    """The rules of an `init` mapping, the most specific first: long keys, an entry's parameter, an op's, a bare name."""
     rules: list[InitRule] = []
     for pattern, pair in init.items():
         if not isinstance(pair.value, Scalar):
@@ -179,7 +179,7 @@ def read_inits(frame: Frame, init: dict[str, Pair]) -> Task:
         made = None if expr is None else (yield read_record(frame.at(pair.value), expr, "NL318", "initializer", INITIALIZERS))
         if isinstance(made, Initializer):
             rules.append(InitRule(pattern, made, pair.key.span))
-    return tuple(sorted(rules, key=lambda rule: -rule.pattern.count(".")))
+    return tuple(sorted(rules, key=lambda rule: (-rule.pattern.count("."), frame.file.op(rule.pattern.partition(".")[0]) is not None)))
 
 
 def make_frame(

@@ -165,7 +165,7 @@ class GraphBuilder:
         return graph
 
     def _initializer(self, key: str, op: str, spec: ParameterSpec) -> Initializer:
-        """The innermost rule that matches; the most specific (longest) of one `init` first."""
+        """The innermost rule that matches; the most specific of one `init` first."""
         rule = next((item for item in self._inits if item.matches(key, op, spec.name)), None) if spec.trainable else None
         if rule is None:
             return spec.init

@@ -36,7 +36,8 @@ def convolve_input(
 ) -> np.ndarray:
     """The adjoint of `convolve` by its operand: what `y` [N, O, *out] gives back to [N, C, *sizes].
 
-    With stride 1 it is a convolution of `y` with the mirrored kernel; else each kernel offset adds one product in its places.
+    With stride 1 it is a convolution of `y` with the mirrored kernel, which makes patches of O channels for each pixel; else, and
+    where C channels for each of `out` are less than half of that, each kernel offset adds one product in its places.
     """
     rank = len(sizes)
     ones = (1,) * rank
@@ -45,9 +46,10 @@ def convolve_input(
     parts = weight.reshape(groups, filters, -1, *size)
     extents = [d * (k - 1) + 1 for k, d in zip(size, dilation, strict=True)]
     rims = tuple((e - 1 - before, e - 1 - after) for e, (before, after) in zip(extents, pads, strict=True))
-    if stride == ones and mode == "zeros" and min(map(min, rims)) >= 0:
+    narrow = 2 * parts.shape[2] * math.prod(y.shape[2:]) < filters * math.prod(sizes)
+    if stride == ones and mode == "zeros" and min(map(min, rims)) >= 0 and not narrow:
         mirrored = np.flip(parts, tuple(range(3, 3 + rank))).swapaxes(1, 2).reshape(-1, filters, *size)
-        return convolve(y, mirrored, None, None, rims, dilation, groups)
+        return convolve(y, np.ascontiguousarray(mirrored), None, None, rims, dilation, groups)
     full = [n + before + after for n, (before, after) in zip(sizes, pads, strict=True)]
     result = np.zeros((y.shape[0], groups, parts.shape[2], *full), y.dtype)
     pixels = y.reshape(y.shape[0], groups, filters, -1)

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, final
 
 from compiler.front.builder import GraphBuilder
+from compiler.ir.dims import Dim
 from compiler.ir.graph import Call, Graph, Node, Value
 from compiler.ir.op import Op, ParameterSpec, Sample
 from compiler.ir.types import TensorType
@@ -122,6 +123,7 @@ def training_graph(op: Op, types: tuple[TensorType, ...]) -> Graph:
         raise TrainingFormError(op, "there is none")
     builder = GraphBuilder(Graph(op.name, "block"))
     names: dict[str, Any] = {field.name: getattr(op, field.name) for field in dataclasses.fields(op)}
+    names |= {symbol: Dim.symbol(symbol) for item in types for dim in item.shape for symbol in dim.symbols}
     names |= operand_values(builder, op, types)
     try:
         graph = elaborate_text(f"training form of {op.name}", text, builder, names)

@@ -49,8 +49,8 @@ def convolve(
 ) -> np.ndarray:
     """Cross-correlation of `x` [N, C, *spatial] with `weight` [O, C/groups, *kernel], as products over patches.
 
-    Where the result has few pixels one product serves the whole batch; else each example has its own, over as many rows
-    as fill about 4 MB of patches. A 1x1 kernel with stride 1 multiplies `x` itself.
+    Where the result has few pixels one product serves the whole batch; else each example has its own, and as many examples, or rows
+    of one, are taken at a time as fill about 0.5 MB of patches. A 1x1 kernel with stride 1 multiplies `x` itself.
     """
     size = weight.shape[2:]
     rank = len(size)
@@ -63,14 +63,16 @@ def convolve(
         patches = windows.transpose(1, *kernel_axes, 0, *out_axes).reshape(groups, filters.shape[2], -1)
         result = np.moveaxis((filters @ patches).reshape(weight.shape[0], batch, *out), 1, 0)
     else:
-        row = windows.size // out[0]
-        step = out[0] if math.prod(size) == 1 else max(1, 2**20 // row)
-        blocks = []
-        for start in range(0, out[0], step):
-            block = windows[:, :, start : start + step]
-            columns = block.transpose(0, 1, *kernel_axes, *out_axes).reshape(batch, groups, filters.shape[2], -1)
-            blocks.append((filters @ columns).reshape(batch, weight.shape[0], *block.shape[2 : 2 + rank]))
-        result = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=2)
+        rows = windows.size // (batch * out[0])
+        examples = max(1, 2**17 // (rows * out[0]))
+        step = out[0] if examples > 1 or math.prod(size) == 1 else max(1, 2**17 // rows)
+        result = np.empty((batch, weight.shape[0], *out), x.dtype)
+        for example in range(0, batch, examples):
+            for start in range(0, out[0], step):
+                block = (slice(example, example + examples), slice(None), slice(start, start + step))
+                columns = windows[block].transpose(0, 1, *kernel_axes, *out_axes)
+                products = filters @ columns.reshape(columns.shape[0], groups, filters.shape[2], -1)
+                result[block] = products.reshape(result[block].shape)
     return np.ascontiguousarray(result) if bias is None else result + bias.reshape(-1, *ones)
 
 

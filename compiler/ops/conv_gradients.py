@@ -73,7 +73,7 @@ def convolve_weight(
 ) -> np.ndarray:
     """The adjoint of `convolve` by its filters: products of `y` [N, O, *out] with the patches of `x`, summed over all pixels.
 
-    As many examples, or else rows of one, are taken at a time as fill about 1 MB of patches.
+    As many examples, or else rows of one, are taken at a time as fill about 0.5 MB of patches.
     """
     rank = len(size)
     ones = (1,) * rank
@@ -81,8 +81,8 @@ def convolve_weight(
     batch, channels, rows = windows.shape[0], windows.shape[1], windows.shape[2]
     order = (1, *range(2 + rank, 2 + 2 * rank), 0, *range(2, 2 + rank))
     row = windows.size // (batch * rows)
-    examples = max(1, 2**18 // (row * rows))
-    step = rows if examples > 1 else max(1, 2**18 // row)
+    examples = max(1, 2**17 // (row * rows))
+    step = rows if examples > 1 else max(1, 2**17 // row)
     result = np.zeros((groups, y.shape[1] // groups, channels // groups * math.prod(size)), x.dtype)
     for example in range(0, batch, examples):
         for start in range(0, rows, step):

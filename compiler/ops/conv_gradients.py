@@ -83,14 +83,14 @@ def convolve_weight(
     row = windows.size // (batch * rows)
     examples = max(1, 2**17 // (row * rows))
     step = rows if examples > 1 else max(1, 2**17 // row)
-    result = np.zeros((groups, y.shape[1] // groups, channels // groups * math.prod(size)), x.dtype)
+    result = np.zeros((groups, channels // groups * math.prod(size), y.shape[1] // groups), x.dtype)
     for example in range(0, batch, examples):
         for start in range(0, rows, step):
             block = (slice(example, example + examples), slice(None), slice(start, start + step))
-            patches = windows[block].transpose(order).reshape(groups, result.shape[2], -1)
-            pixels = np.moveaxis(y[block], 1, 0).reshape(groups, result.shape[1], -1)
-            result += pixels @ patches.swapaxes(1, 2)
-    return result.reshape(y.shape[1], channels // groups, *size)
+            patches = windows[block].transpose(order).reshape(groups, result.shape[1], -1)
+            pixels = np.moveaxis(y[block], 1, 0).reshape(groups, result.shape[2], -1)
+            result += patches @ pixels.swapaxes(1, 2)
+    return result.swapaxes(1, 2).reshape(y.shape[1], channels // groups, *size)
 
 
 @dataclass(frozen=True)

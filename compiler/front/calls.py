@@ -12,7 +12,7 @@ from typing import Any
 
 from compiler.diagnostics import Diagnostic, Label
 from compiler.front import ast
-from compiler.front.binding import bind, check_keywords, choices_of, report_unknown, report_unknown_name
+from compiler.front.binding import bind, check_keywords, check_keywords, choices_of, report_unknown, report_unknown_name
 from compiler.front.scope import Frame, Local, Task
 from compiler.front.values import (
     POISON,
@@ -59,6 +59,8 @@ def call(frame: Frame, expr: ast.Call, incoming: Argument | None, *, awaits: boo
         value = yield _argument(frame, keyword.value)
         keywords[keyword.name] = replace(value, expr=keyword)
     if isinstance(function, Poison):
+        if isinstance(expr.function, ast.Name) and frame.file.knows(expr.function.name):
+            report_unknown_names(frame, arguments)
         return POISON
     span = frame.span(expr.function) if from_name else frame.span(expr)
     partial = Partial(function, tuple(arguments), keywords, span, frame.text(expr))
@@ -197,6 +199,7 @@ def _complete_op(frame: Frame, op: type[Op], partial: Partial, incoming: Argumen
         first = partial.arguments[0].value
         if not signature.attributes or first.name not in choices_of(signature.attributes[0].annotation):
             report_unknown_name(frame, first)
+            check_keywords(frame, signature, {name: item for name, item in partial.keywords.items() if name not in signature.operands})
             return POISON
     split = split_operands(partial, signature.operands, incoming)
     if split is None:
@@ -207,9 +210,17 @@ def _complete_op(frame: Frame, op: type[Op], partial: Partial, incoming: Argumen
         return POISON
     keywords = {name: value for name, value in partial.keywords.items() if name not in signature.operands}
     bound = bind(frame, signature, signature.attributes, rest, keywords, partial.span)
+    report_unknown_names(frame, operands)
     if bound is None or any(isinstance(item.value, Poison) for item in operands):
         return POISON
     return operate(frame, op(**bound.values), operands, partial.span, bound.arguments)
+
+
+def report_unknown_names(frame: Frame, arguments: list[Argument]) -> None:
+    """Report those of the arguments that are names without a meaning."""
+    for item in arguments:
+        if isinstance(item.value, Unresolved):
+            report_unknown_name(frame, item.value)
 
 
 def coerce(frame: Frame, argument: Argument) -> Value | Poison:

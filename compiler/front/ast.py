@@ -6,6 +6,7 @@ Offsets are relative to the expression's own text, so equal texts share one tree
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import final
 
@@ -132,3 +133,33 @@ class Sequence(Expr):
 
     kind: str
     items: tuple[Expr, ...]
+
+
+def children(expr: Expr) -> tuple[Expr, ...]:
+    """The expressions a node is made of, in order."""
+    if isinstance(expr, Member | Index):
+        return (expr.base, *(expr.items if isinstance(expr, Index) else ()))
+    if isinstance(expr, Call):
+        return (expr.function, *expr.arguments, *expr.keywords)
+    if isinstance(expr, Chain):
+        return (expr.first, *(operand for _, operand in expr.rest))
+    if isinstance(expr, Conditional):
+        return (expr.then, expr.test, expr.otherwise)
+    if isinstance(expr, Pipe):
+        return expr.stages
+    if isinstance(expr, Sequence):
+        return expr.items
+    if isinstance(expr, Slice):
+        return tuple(item for item in (expr.lower, expr.upper, expr.step) if item is not None)
+    if isinstance(expr, Unary):
+        return (expr.operand,)
+    return (expr.value,) if isinstance(expr, Keyword) else ()
+
+
+def walk(expr: Expr) -> Iterator[Expr]:
+    """A node and everything below it, outer ones first."""
+    pending = [expr]
+    while pending:
+        item = pending.pop()
+        yield item
+        pending += reversed(children(item))

@@ -15,6 +15,7 @@ from compiler.front.program import ProgramElaboration
 from compiler.front.readers import Reader
 from compiler.front.scope import FileScope, Task, run
 from compiler.front.sink import Sink
+from compiler.front.unreached import check_unreached
 from compiler.front.unused import warn_unused
 from compiler.front.values import NetworkFunction
 from compiler.ir.graph import Graph
@@ -98,6 +99,7 @@ def _elaborate(elaboration: Elaboration, work: ProgramElaboration, scope: FileSc
         for name, made in used.networks.items():
             if isinstance(made, NetworkFunction):
                 networks.setdefault(name, made.graph)
+    check_unreached(elaboration, scope)
     if not elaboration.sink.failed:
         warn_unused(elaboration.graphs, elaboration.sink)
     return networks, program

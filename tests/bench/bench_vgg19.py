@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from tests.bench.paired import paired
 from torch import nn
 
 from compiler.backends.torch_backend import load_torch
 from compiler.front.checked import check
 from netlang.data import READERS
+from tests.bench.paired import paired
 
 CHANNELS = [64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512, 512, 512, 512, 0]
 

@@ -51,7 +51,7 @@ def differentiate(graph: Graph, output: Value, wanted: Sequence[Value]) -> list[
 
 def _depending(graph: Graph, wanted: Sequence[Value]) -> set[Value]:
     """The floating-point values that change with one of `wanted`."""
-    active = set(wanted)
+    active = {value for value in wanted if value.type.dtype.is_float}
     for node in graph.nodes:
         if any(value in active for value in (*node.operands, *node.parameters)):
             active.update(value for value in node.results if value.type.dtype.is_float)

@@ -22,7 +22,7 @@ Constructor = Callable[[Node], Pieces | None]
 
 
 def is_attribute(name: str) -> bool:
-    """Whether a module of that name can be written `self.name`; numbers and Python's words are reached by `get_submodule`."""
+    """Whether a module of that name can be written `self.name`; a number is written `self[0]`."""
     return name.isidentifier() and not keyword.iskeyword(name)
 
 
@@ -37,6 +37,17 @@ class Branch:
     @property
     def is_list(self) -> bool:
         return list(self.children) == [str(index) for index in range(len(self.children))]
+
+    @property
+    def numbered(self) -> Branch | None:
+        """The children that a class must hold as a list or a dictionary because their names are numbers; None without any."""
+        children = {name: child for name, child in self.children.items() if not is_attribute(name)}
+        return Branch("modules", children) if children else None
+
+
+def _index(branch: Branch | None, name: str) -> str:
+    """`[0]` in a list, `["conv"]` in a dictionary."""
+    return f"[{name}]" if branch is not None and branch.is_list else f'["{name}"]'
 
 
 @final
@@ -75,11 +86,11 @@ class Modules:
     def access(self, path: tuple[str, ...]) -> str:
         """`self.main["conv"]`: how a module is reached."""
         first, *rest = path
-        text = f"self.{first}" if is_attribute(first) else f'self.get_submodule("{first}")'
+        text = f"self.{first}" if is_attribute(first) else f"self{_index(self.root.numbered, first)}"
         branch = self.root.children[first]
         for name in rest:
             assert isinstance(branch, Branch)
-            text += f"[{name}]" if branch.is_list else f'["{name}"]'
+            text += _index(branch, name)
             branch = branch.children[name]
         return text
 

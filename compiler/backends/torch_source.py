@@ -127,14 +127,19 @@ def _variant(file: TorchFile, graph: Graph) -> Variant:
         made = construction(whole)
         line = Line(2, ("super().__init__(", *made[1:])) if made[0] == "nn.Sequential(" else Line(2, ("super().__init__(*(", *made[1:]))
         return Variant(graph, [line], [], tuple(whole.children), "nn.Sequential")
-    setup = []
+    base, setup = "nn.Module", []
+    numbered = modules.root.numbered
+    if numbered is not None:
+        first, *rest = construction(numbered)
+        base, _, opened = str(first).partition("(")
+        setup.append(Line(2, (f"super().__init__({opened}", *rest)))
     for name, child in modules.root.children.items():
-        made = construction(child)
-        setup.append(Line(2, (f"self.{name} = ", *made) if is_attribute(name) else (f'self.add_module("{name}", ', *made, ")")))
+        if is_attribute(name):
+            setup.append(Line(2, (f"self.{name} = ", *construction(child))))
     methods = print_function(file, graph, modules, "forward")
     for reads in file.reads_of(graph):
         methods += [Line(0, ()), *print_function(file, graph, modules, read_method(reads), reads=reads)]
-    return Variant(graph, setup, methods, tuple(modules.root.children))
+    return Variant(graph, setup, methods, tuple(modules.root.children), base)
 
 
 def _print_blocks(file: TorchFile, graphs: list[Graph]) -> None:

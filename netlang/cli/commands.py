@@ -12,6 +12,7 @@ CHECKING: Final = ("check",)
 INSPECTING: Final = ("show", "explain", "ops", "specs", "schema")
 MAKING: Final = ("new", "build")
 RUNNING: Final = ("train", "eval")
+COMPARING: Final = ("compare",)
 
 
 @final
@@ -19,7 +20,7 @@ class Commands(click.Group):
     """The group of all commands, in the order in which one meets them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return ["new", "check", "show", "train", "eval", "build", "ops", "explain", "specs", "schema"]
+        return ["new", "check", "show", "train", "eval", "compare", "build", "ops", "explain", "specs", "schema"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in CHECKING:
@@ -41,6 +42,10 @@ class Commands(click.Group):
             from netlang.cli import runs
 
             return {"train": runs.train, "eval": runs.evaluate}[cmd_name]
+        if cmd_name in COMPARING:
+            from netlang.cli.compare import compare
+
+            return compare
         return None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:

@@ -142,8 +142,8 @@ Good:
     Code(
         "NL717",
         "the run was started with something else",
-        """A run goes on with the spec, the constants, the seed, the back end and the type it was started with, so that the result is that of
-an unbroken run.
+        """A run goes on with the spec, the constants, the seed, the back end and the type it was started with, so that the result is
+that of an unbroken run.
 
 Bad:
     netlang train lenet5 --set classes=10
@@ -218,5 +218,17 @@ Bad:
 Good:
     netlang train lenet5 --backend numpy
     netlang train lenet5 --device cuda      # torch""",
+    ),
+    Code(
+        "NL725",
+        "back ends disagree",
+        """`compare` runs networks and the gradients of steps with PyTorch, with NumPy and from the stand-alone files. A tensor differs by
+more than is allowed. With f32 rounding alone may do that in deep networks; with f64 it is a fault of netlang, or of an op that was
+registered.
+
+Bad:
+    netlang compare resnet50 --dtype f32 --tolerance 1e-7
+Good:
+    netlang compare resnet50""",
     ),
 )

@@ -78,14 +78,14 @@ def ops(name: str | None, as_json: bool) -> None:
     """
     width, color = table_width(sys.stdout), has_color(sys.stdout)
     if name is None:
-        families = document_all(OPS.values())
+        families = document_all(op for op in OPS.values() if not op.internal)
         if as_json:
             write(json.dumps([dataclasses.asdict(op) for op in chain.from_iterable(families.values())], indent=2) + "\n")
         else:
             write(draw_ops(families, width=width, color=color))
         return
     if name not in OPS:
-        raise unknown_name("op", name, near_names(name, list(OPS)), "`netlang ops` lists them.")
+        raise unknown_name("op", name, near_names(name, [item for item, op in OPS.items() if not op.internal]), "`netlang ops` lists them.")
     op = document(OPS[name])
     write(json.dumps(dataclasses.asdict(op), indent=2) + "\n" if as_json else draw_op(op, width=width, color=color))
 

@@ -148,7 +148,10 @@ class CrossEntropy(Op):
         smoothing = self.label_smoothing
         target = f"cast({mask}, {logits.dtype})"
         if smoothing > 0:
-            target = f"({1 - smoothing!r} * {target} + {smoothing!r} / ({logits.shape[place]}))"
+            classes = logits.shape[place]
+            known = classes.constant
+            part = f"full({smoothing!r}, dtype={logits.dtype}) / ({classes})" if known is None else repr(smoothing / known)
+            target = f"({1 - smoothing!r} * {target} + {part})"
         return {"logits": f"{scale} * (softmax(logits, axis={place}) - {target})", "label": None}
 
     def torch(self, at: Lowering, *arguments: Code) -> str:

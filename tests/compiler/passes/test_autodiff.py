@@ -193,7 +193,8 @@ def test_gradients_return_to_the_operands_dtype() -> None:
     verify(graph)
 
 
-SYMBOLIC = [harness.with_floats(item, F64) for item in harness.all_samples() if item.operands]
+# Ops made for derivatives hold sizes as attributes; they are met with symbols in the second derivatives of the others.
+SYMBOLIC = [harness.with_floats(item, F64) for item in harness.all_samples() if item.operands and not item.op.internal]
 
 
 def symbolic_cases() -> list[tuple[Sample, tuple[TensorType, ...], dict[str, Dim | int]]]:

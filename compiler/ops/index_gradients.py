@@ -29,7 +29,7 @@ def place(y: np.ndarray, sizes: tuple[int, ...], items: tuple[object, ...]) -> n
 def add_at(y: np.ndarray, index: np.ndarray, axis: int, count: int) -> np.ndarray:
     """Zeros, `count` along `axis`, to which the slices of `y` are added at the positions in `index`, which may repeat.
 
-    Few positions are one product with one-hot rows; else numbers are counted into bins, those that occur where there are many.
+    Into few places it is one product with one-hot rows; else numbers are counted into bins, one for each place that occurs.
     """
     lead, tail = y.shape[:axis], y.shape[axis + index.ndim :]
     rows = np.moveaxis(y.reshape(*lead, index.size, *tail), axis, 0).reshape(index.size, -1)
@@ -38,7 +38,7 @@ def add_at(y: np.ndarray, index: np.ndarray, axis: int, count: int) -> np.ndarra
     if count > index.size:
         found, places = np.unique(places, return_inverse=True)
         bins = found.size
-    if bins <= 256:
+    if bins <= 256 and bins * index.size <= 2**22:
         chosen = np.zeros((bins, index.size), y.dtype)
         chosen[places, np.arange(index.size)] = 1
         total = chosen @ rows

@@ -139,21 +139,25 @@ def test_padding(sides: tuple[int, int, int, int], mode: Any) -> None:
     assert_equal(float(np.sum(apply(PadGradient(pads, mode), y) * x)), float(np.sum(result * y)))
 
 
-@pytest.mark.parametrize(("count", "positions", "width"), list(itertools.product((1, 7, 300, 5000), (1, 6, 900), (1, 3))))
+@pytest.mark.parametrize(("count", "positions", "width"), list(itertools.product((1, 7, 300, 5000), (1, 6, 900, 30_000), (1, 3))))
 def test_repeated_positions_add_up(count: int, positions: int, width: int) -> None:
     """Few and many bins, few and many positions: each takes another way."""
     index = np.random.default_rng(0).integers(0, max(1, count // 2), positions)
     y = numbers(2, positions, width)
     expected = np.zeros((2, count, width))
-    for place in range(positions):
-        expected[:, index[place]] += y[:, place]
+    np.add.at(expected, (slice(None), index), y)
     np.testing.assert_allclose(apply(TakeGradient(1, Dim.of(count)), y, index), expected, rtol=0, atol=1e-11)
     rows = np.stack([index, index[::-1]])
     along = np.zeros((2, count))
-    for row, place in np.ndindex(2, positions):
-        along[row, rows[row, place]] += y[row, place, 0]
+    np.add.at(along, (np.arange(2)[:, None], rows), y[:, :, 0])
     found = apply(GatherGradient(1, Dim.of(count)), np.ascontiguousarray(y[:, :, 0]), rows)
     np.testing.assert_allclose(found, along, rtol=0, atol=1e-11)
+
+
+def test_one_position_and_positions_from_the_end() -> None:
+    y = numbers(2, 3)
+    found = apply(TakeGradient(1, Dim.of(4)), y, np.asarray(-1))
+    np.testing.assert_array_equal(found, np.stack([np.zeros_like(y)] * 3 + [y], axis=1))
 
 
 @pytest.mark.parametrize("shape", [(6, 4, 5, 3), (8, 4), (3, 4, 7)])

@@ -7,7 +7,7 @@ A step is flat: what its networks do stands in one function, forward and backwar
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, final
 
@@ -24,7 +24,8 @@ from compiler.ir.graph import Graph, Node, Value
 from compiler.ir.op import Code
 from compiler.passes.step_gradient import BUFFER, GRADIENT, StepGradient
 
-RETURNED: Final = "tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]"
+ALIAS: Final = "Arrays"
+RETURNED: Final = f"tuple[np.ndarray, {ALIAS}, {ALIAS}]"
 
 
 @final
@@ -63,7 +64,8 @@ def load_steps(steps: list[StepGradient], array_module: Any = None, title: str =
 
 def print_steps(steps: list[StepGradient], title: str = "") -> StepsText:
     """A function for each step."""
-    file = NumpyFile(Names(emitted_names("np")))
+    file = NumpyFile(Names({*emitted_names("np"), ALIAS}))
+    file.sections.append(f"{ALIAS} = dict[str, np.ndarray]")
     names = tuple(file.claim(step.graph.name) for step in steps)
     draws = tuple(_print_step(file, name, step) for name, step in zip(names, steps, strict=True))
     return StepsText(file_text(file, title), names, draws)
@@ -72,7 +74,7 @@ def print_steps(steps: list[StepGradient], title: str = "") -> StepsText:
 def _print_step(file: NumpyFile, name: str, step: StepGradient) -> bool:
     """Add a step's function to the file; whether it draws."""
     graph = _rename(step.graph)
-    names = Names({*file.taken, *emitted_names("np"), "p", "generator"})
+    names = Names({*file.taken, *emitted_names("np"), ALIAS, "p", "generator", "gradients", "buffers"})
     inputs = {value: names.claim(value.name) for value in graph.inputs}
     owned = {item.value: names.claim(_shorten(graph, item.key)) for item in graph.parameters}
     sizes = Sizes([*inputs.items(), *owned.items()], names, local=False)
@@ -94,11 +96,15 @@ def _print_step(file: NumpyFile, name: str, step: StepGradient) -> bool:
     ]
     body = BodyPrinter(graph, units, names, inputs | owned, sizes, 1, single=False)
     body.print()
-    lines = body.finish(lambda codes: _returned(step, codes))
+    codes: dict[str, str] = {}
+    lines = body.finish(lambda found: codes.update(found) or "")[:-1]
+    lines += [Line(1, (f"gradients = {_dictionary(GRADIENT, step.gradients, codes)}",))]
+    lines += [Line(1, (f"buffers = {_dictionary(BUFFER, step.buffers, codes)}",))] if step.buffers else []
+    lines += [Line(1, (f"return {codes['objective']}, gradients, {'buffers' if step.buffers else '{}'}",))]
     head = [
         Line(1, (f'{text} = p["{item.key}"]',), shape_note(item.type, sizes)) for item in graph.parameters if (text := owned[item.value])
     ]
-    listed = ["p: dict[str, np.ndarray]", *(f"{text}: np.ndarray" for text in inputs.values())]
+    listed = [f"p: {ALIAS}", *(f"{text}: np.ndarray" for text in inputs.values())]
     listed += ["*", GENERATOR] if any(drawn) else []
     note = "".join(piece if isinstance(piece, str) else piece.text for piece in inputs_note(inputs, sizes))
     printed = [*wrap(f"def {name}({', '.join(listed)}) -> {RETURNED}:", 0, note)]
@@ -109,12 +115,9 @@ def _print_step(file: NumpyFile, name: str, step: StepGradient) -> bool:
     return any(drawn)
 
 
-def _returned(step: StepGradient, codes: Mapping[str, str]) -> str:
-    def dictionary(kind: str, values: Mapping[str, Value]) -> str:
-        items = [f'"{key}": {codes[kind + key]}' for key in values]
-        return f"{{{', '.join(items)}}}"
-
-    return f"{codes['objective']}, {dictionary(GRADIENT, step.gradients)}, {dictionary(BUFFER, step.buffers)}"
+def _dictionary(kind: str, values: Iterable[str], codes: Mapping[str, str]) -> str:
+    items = [f'"{key}": {codes[kind + key]}' for key in values]
+    return f"{{{', '.join(items)}}}"
 
 
 def _rename(graph: Graph) -> Graph:

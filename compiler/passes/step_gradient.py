@@ -109,9 +109,13 @@ def _passed(graph: Graph, wanted: Iterable[Value]) -> dict[str, Value]:
 
 
 def step_entries(step: Step, training: Collection[str]) -> StepGradient:
-    """The forward pass of a step alone: in place of buffers, the value of every entry, in order; it draws as `step_gradient` does."""
+    """The forward pass of a step alone: in place of buffers, the value of every entry it needs, in order.
+
+    It draws as `step_gradient` does.
+    """
     flat = inline(mark_training(step.graph, training))
     ready, _ = apply_training(dataclasses.replace(flat, entries=name_entries(flat)))
+    ready = prune(ready, tuple(ready.outputs))
     (objective,) = ready.outputs.values()
     outputs = {OBJECTIVE: objective} | {f"{BUFFER}{name}": value for name, value in ready.entries.items()}
     made = merge_equal_nodes(expand(dataclasses.replace(ready, outputs=outputs), lacks_numpy))

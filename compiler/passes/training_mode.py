@@ -1,7 +1,8 @@
 """Puts training forms in place of the ops that behave differently while training: statistics of the batch, masks of dropout.
 
-Contract: `mark_training` goes first, while calls still tell the networks apart; `apply_training` follows on the flat graph. Nodes of
-other networks stay as they are. New values of buffers are returned, not written: a second use of a layer starts from the first's.
+Contract: `mark_training` goes first, while calls still tell the networks apart; `apply_training` follows on the flat graph. Other
+networks stay as they are, but without dropout, which is nothing there. New values of buffers are returned, not written: a second use
+of a layer starts from the first's.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from typing import Any, ClassVar, final
 from compiler.front.builder import GraphBuilder
 from compiler.ir.dims import Dim
 from compiler.ir.graph import Call, Graph, Node, Value
-from compiler.ir.op import Op, ParameterSpec, Sample
+from compiler.ir.op import Code, Op, ParameterSpec, Sample
 from compiler.ir.types import TensorType
-from compiler.passes.expand import calling_order, operand_values
+from compiler.passes.expand import Probe, calling_order, has_form, operand_values
 from compiler.passes.template import TemplateError, elaborate_text, instantiate
 
 
@@ -98,6 +99,9 @@ def apply_training(graph: Graph) -> tuple[Graph, dict[str, Value]]:
     nodes: list[Node] = []
     for node in graph.nodes:
         operands = tuple(replaced.get(value, value) for value in node.operands)
+        if is_identity(node):
+            replaced[node.results[0]] = operands[0]
+            continue
         if not isinstance(node.op, InTraining):
             nodes.append(dataclasses.replace(node, operands=operands) if operands != node.operands else node)
             continue
@@ -113,6 +117,13 @@ def apply_training(graph: Graph) -> tuple[Graph, dict[str, Value]]:
     entries = {name: replaced.get(value, value) for name, value in graph.entries.items()}
     made_graph = dataclasses.replace(graph, nodes=nodes, outputs=outputs, entries=entries)
     return made_graph, {keys[value]: new for value, new in latest.items()}
+
+
+def is_identity(node: Node) -> bool:
+    """Whether a node draws in training mode alone, and is not in training mode: its NumPy form is its operand."""
+    if not node.op.random or len(node.operands) != 1 or not has_form(node, node.op.numpy):
+        return False
+    return node.op.numpy(Probe(node), Code("operand")) == "operand"
 
 
 @lru_cache(maxsize=1024)

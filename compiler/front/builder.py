@@ -105,6 +105,11 @@ class GraphBuilder:
         draft = self._draft(op, operands, op.parameters(*types), [Value(item, hint or op.name) for item in results], span)
         return tuple(draft.results)
 
+    @property
+    def size(self) -> int:
+        """How many ops and calls were added."""
+        return len(self._drafts)
+
     def call(self, graph: Graph, operands: tuple[Value, ...], sizes: dict[str, Dim], span: Span | None) -> _Reader:
         """Apply a graph; its results are made as they are read."""
         draft = self._draft(Call(graph, (), tuple(sizes.items())), operands, (), [], span)

@@ -7,6 +7,7 @@ from typing import Any
 
 from compiler.front.calls import apply, coerce
 from compiler.front.constants import ConstantError, checked
+from compiler.front.limits import NODES
 from compiler.front.matching import Mismatch, match_types
 from compiler.front.scope import Frame, Task
 from compiler.front.values import POISON, Argument, Function, NetworkFunction, Partial, Poison, describe
@@ -58,6 +59,11 @@ def _repeat(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
         return POISON
     value: Any = incoming.value
     for _ in range(count.value):
+        if frame.builder.size > NODES:
+            frame.sink.report(
+                "NL150", f"this repeats more than {NODES:,} ops", partial.span, help="repeat fewer times, or a block", notes=frame.notes
+            )
+            return POISON
         with frame.builder.open_copy():
             value = yield apply(frame, function.value, Argument(value, incoming.span, incoming.text), function.span, function.text)
         if isinstance(value, Poison):

@@ -15,6 +15,7 @@ from compiler.front.builtins import BUILTINS, call_builtin
 from compiler.front.evaluate import evaluate, evaluate_constant, evaluate_loosely
 from compiler.front.expressions import read_expression
 from compiler.front.graph_calls import call_block, call_network
+from compiler.front.limits import NODES
 from compiler.front.readers import Reader
 from compiler.front.scope import FileScope, Frame, Local, Task
 from compiler.front.sink import Sink
@@ -33,6 +34,7 @@ from compiler.front.values import (
 )
 from compiler.ir.dims import Dim
 from compiler.ir.graph import Graph
+from compiler.ir.measure import node_count
 from compiler.ir.types import TensorType
 from compiler.source import Source, Span
 
@@ -169,6 +171,9 @@ class Elaboration:
             frame.local.values.setdefault(symbol, Dim.symbol(symbol))
         made = yield elaborate_entries(frame, body)
         self._check_keys(body)
+        if isinstance(made, Graph) and node_count(made) > NODES:
+            self.sink.report("NL150", f"`{body.name}` is made of {node_count(made):,} ops, and {NODES:,} is the most", body.key.span)
+            return POISON
         if isinstance(made, Graph) and good:
             warn_unused_rules(frame, rules)
             self.graphs.append((made, body))

@@ -13,3 +13,6 @@ EXPRESSION_DEPTH: Final = 200
 INTEGER: Final = 1 << 63
 """Integers reach from minus this to this."""
 INTEGER_DIGITS: Final = 19
+
+NODES: Final = 100_000
+"""Ops that a network may be made of, blocks counted as often as they are used."""

@@ -180,4 +180,14 @@ Good:
     use: [std/resnet]
     blocks: {my_residual(C): …}""",
     ),
+    Code(
+        "NL150",
+        "a network of too many ops",
+        """A network may be made of 100,000 ops, with blocks counted as often as they are used. Copies of copies multiply.
+
+Bad:
+    deep: repeat(1000, repeat(1000, relu))
+Good:
+    deep: repeat(20, residual(64))""",
+    ),
 )

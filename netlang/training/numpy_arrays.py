@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from compiler.backends.array_modules import ArrayModule
 from compiler.ir.types import DType
 from netlang.training.failures import failure
 from netlang.training.weights import Stored
@@ -33,7 +34,7 @@ def open_module(device: str) -> Any:
         cupy.cuda.Device(int(index or 0)).use()
     except cupy.cuda.runtime.CUDARuntimeError as error:
         raise failure("NL722", f"there is no device `{device}` here: {str(error)[:200]}", help="known: `cpu`") from None
-    return cupy
+    return ArrayModule(cupy)
 
 
 def to_host(array: Any) -> np.ndarray[Any, Any]:

@@ -8,7 +8,8 @@ import subprocess
 import sys
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, final
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from netlang.training.engine import NonFinite
 from netlang.training.engines import in_numbers_of, make_engine
 from netlang.training.feed import Feed
 from netlang.training.start import train
+from tests.compiler.backends.array_names import CUPY
 from tests.netlang.training.runs import ADVERSARIAL, CLASSIFIER, digest_state, make, only, read_log, run, steps_of
 
 ROOT = Path(__file__).parents[3]
@@ -220,3 +222,24 @@ def test_lenet_on_digits_reaches_the_accuracy_of_torch(tmp_path: Path) -> None:
         finals.append([record for record in records if isinstance(record, EvaluationRecord)][-1].metrics["accuracy"])
     assert finals[0] >= 0.95
     assert abs(finals[0] - finals[1]) < 0.01
+
+
+@final
+class FakeCupy:
+    """NumPy behind the names that CuPy has, and no other."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "cuda":
+            return SimpleNamespace(Device=lambda _: SimpleNamespace(use=lambda: None), runtime=SimpleNamespace(CUDARuntimeError=OSError))
+        if name not in CUPY:
+            raise AttributeError(name)
+        return getattr(np, name)
+
+
+@pytest.mark.parametrize("text", [CLASSIFIER, ADVERSARIAL], ids=["classifier", "adversarial"])
+def test_trains_on_a_module_with_the_names_of_cupy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", FakeCupy())
+    records = run(make(text), tmp_path / "run", backend="numpy", device="cuda:0")
+    assert all(math.isfinite(record.objective) for record in steps_of(records))
+    again = run(make(text), tmp_path / "run", resume=True, device="cuda:0")
+    assert again[-1].kind == "finished"

@@ -9,7 +9,7 @@ from typing import Any, final
 from compiler.diagnostics import Fix
 from compiler.front import ast
 from compiler.front.scope import Frame
-from compiler.front.suggest import suggest
+from compiler.front.suggest import suggest, suggests
 from compiler.front.values import POISON, Argument, Poison, Source, Unresolved, describe, is_tensor
 from compiler.ir.dims import Dim
 from compiler.ir.signature import Attribute, KindError, Signature, Word, format_constant
@@ -199,11 +199,11 @@ def _list_names(frame: Frame) -> str | None:
 
 def report_unknown_name(frame: Frame, name: Unresolved) -> None:
     """Report a name that means nothing; where only constants can stand, a text without quotes is likely."""
-    help_text = None
+    help_text, known = None, frame.known_names() if suggests(frame.sink) else []
     if name.name == "None":
         help_text = "leave it out: what is not given takes its default"
     elif frame.builder is None:
         help_text = f'a text stands in double quotes: `"{name.name}"`'
-    else:
+    elif known:
         help_text = _list_names(frame)
-    report_unknown(frame, "NL140", f"nothing is called `{name.name}` here", name.span, name.name, frame.known_names(), help_text)
+    report_unknown(frame, "NL140", f"nothing is called `{name.name}` here", name.span, name.name, known, help_text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import final
 
 from compiler.ir.dims import Dim
@@ -29,9 +30,6 @@ class InitRule:
     span: Span
     used: bool = False
 
-    def matches(self, key: str, op: str, name: str) -> bool:
-        return self.pattern in (key, name, f"{op}.{name}") or key.endswith(f".{self.pattern}")
-
 
 @final
 @dataclass(slots=True, eq=False)
@@ -45,12 +43,9 @@ class _Draft:
     entry: str
     label: str
     span: Span | None
+    owns: bool
     reads: dict[str, Value] = field(default_factory=dict)
     prefix: str = ""
-
-    @property
-    def owns(self) -> bool:
-        return bool(self.specs) or (isinstance(self.op, Call) and self.op.graph.kind == "block" and owns_parameters(self.op.graph))
 
 
 @final
@@ -87,6 +82,8 @@ class GraphBuilder:
     def __init__(self, graph: Graph, keys: dict[str, str] | None = None, inits: tuple[InitRule, ...] = ()) -> None:
         self.graph = graph
         self._inits = inits
+        self._rules: dict[str, list[tuple[int, InitRule]]] = {}
+        self._owning: dict[int, bool] = {}
         self._keys = keys or {}
         self._drafts: list[_Draft] = []
         self._groups = [_Group("")]
@@ -119,10 +116,17 @@ class GraphBuilder:
         self, op: Op, operands: tuple[Value, ...], specs: tuple[ParameterSpec, ...], results: list[Value], span: Span | None
     ) -> _Draft:
         name = op.graph.name if isinstance(op, Call) else op.name
-        draft = _Draft(op, operands, specs, results, self.entry, self._groups[-1].label(name), span)
+        owns = bool(specs) or (isinstance(op, Call) and self._owns_parameters(op.graph))
+        draft = _Draft(op, operands, specs, results, self.entry, self._groups[-1].label(name), span, owns)
         self._drafts.append(draft)
         self._groups[-1].members.append(draft)
         return draft
+
+    def _owns_parameters(self, graph: Graph) -> bool:
+        """Whether a called graph has parameters of its own: a block may; looked up once for every graph."""
+        if id(graph) not in self._owning:
+            self._owning[id(graph)] = graph.kind == "block" and owns_parameters(graph)
+        return self._owning[id(graph)]
 
     @contextmanager
     def open_entry(self, name: str) -> Iterator[None]:
@@ -171,11 +175,17 @@ class GraphBuilder:
 
     def _initializer(self, key: str, op: str, spec: ParameterSpec) -> Initializer:
         """The innermost rule that matches; the most specific of one `init` first."""
-        rule = next((item for item in self._inits if item.matches(key, op, spec.name)), None) if spec.trainable else None
-        if rule is None:
+        if not spec.trainable or not self._inits:
             return spec.init
-        rule.used = True
-        return rule.init
+        if not self._rules:
+            for place, rule in enumerate(self._inits):
+                self._rules.setdefault(rule.pattern, []).append((place, rule))
+        parts = key.split(".")
+        patterns = {".".join(parts[start:]) for start in range(len(parts))} | {f"{op}.{spec.name}"}
+        matching = [pair for pattern in patterns for pair in self._rules.get(pattern, ())]
+        for _, rule in matching:
+            rule.used = True
+        return min(matching, key=itemgetter(0))[1].init if matching else spec.init
 
 
 @final

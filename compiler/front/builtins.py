@@ -59,7 +59,7 @@ def _repeat(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
         return POISON
     value: Any = incoming.value
     for _ in range(count.value):
-        if frame.builder.size > NODES:
+        if frame.builder.size >= NODES:
             frame.sink.report(
                 "NL150", f"this repeats more than {NODES:,} ops", partial.span, help="repeat fewer times, or a block", notes=frame.notes
             )

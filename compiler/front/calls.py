@@ -12,8 +12,9 @@ from typing import Any
 
 from compiler.diagnostics import Diagnostic, Label
 from compiler.front import ast
-from compiler.front.binding import bind, check_keywords, check_keywords, choices_of, report_unknown, report_unknown_name
+from compiler.front.binding import bind, check_keywords, choices_of, report_unknown, report_unknown_name
 from compiler.front.scope import Frame, Local, Task
+from compiler.front.suggest import suggests
 from compiler.front.values import (
     POISON,
     Applied,
@@ -101,10 +102,9 @@ def _callee(frame: Frame, expr: ast.Expr) -> Task:
 
 
 def report_unknown_function(frame: Frame, name: Unresolved) -> None:
-    report_unknown(
-        frame, "NL301", f"there is no op, block or network `{name.name}`", name.span, name.name, frame.file.known_functions(),
-        "`netlang ops` lists the ops",
-    )  # fmt: skip
+    known = frame.file.known_functions() if suggests(frame.sink) else []
+    message = f"there is no op, block or network `{name.name}`"
+    report_unknown(frame, "NL301", message, name.span, name.name, known, "`netlang ops` lists the ops")
 
 
 def from_expression(frame: Frame, expr: ast.Expr) -> Any:
@@ -322,6 +322,8 @@ def operate(frame: Frame, op: Op, arguments: list[Argument], span: Span, keyword
         frame.sink.report(
             "NL317", f"`{op.name}` makes a tensor, and only constants can stand here", span, help=help_text, notes=frame.notes
         )
+        return POISON
+    if not frame.elaboration.spend(span):
         return POISON
     names = op.operands
     variadic = bool(names) and names[-1].startswith("*")

@@ -15,12 +15,12 @@ from compiler.front.builtins import BUILTINS, call_builtin
 from compiler.front.evaluate import evaluate, evaluate_constant, evaluate_loosely
 from compiler.front.expressions import read_expression
 from compiler.front.graph_calls import call_block, call_network
-from compiler.front.limits import NODES
+from compiler.front.limits import CALL_DEPTH, NODES
 from compiler.front.readers import Reader
 from compiler.front.scope import FileScope, Frame, Local, Task
 from compiler.front.sink import Sink
 from compiler.front.spec import Body, SpecFile
-from compiler.front.suggest import suggest
+from compiler.front.suggest import suggest, suggests
 from compiler.front.tree import Node, Scalar, Sequence
 from compiler.front.values import (
     POISON,
@@ -33,8 +33,7 @@ from compiler.front.values import (
     Poison,
 )
 from compiler.ir.dims import Dim
-from compiler.ir.graph import Graph
-from compiler.ir.measure import node_count
+from compiler.ir.graph import Call, Graph
 from compiler.ir.types import TensorType
 from compiler.source import Source, Span
 
@@ -53,6 +52,22 @@ class Elaboration:
         self.blocks: dict[Any, Graph | Poison] = {}
         self.graphs: list[tuple[Graph, Body]] = []
         self._making: list[str] = []
+        self._made = 0
+        self._weights: dict[int, tuple[int, int]] = {}
+
+    def spend(self, span: Span) -> bool:
+        """Count one op or call more; False, reported once, when there are too many: blocks and `repeat` multiply quickly."""
+        self._made += 1
+        if self._made == NODES + 1:
+            self.sink.report("NL150", f"the spec makes more than {NODES:,} ops", span, help="repeat fewer times, or use fewer blocks")
+        return self._made <= NODES
+
+    def weigh(self, graph: Graph) -> tuple[int, int]:
+        """Ops of a new graph with every call counted as what it calls, and how deep its calls go; what it calls has been weighed."""
+        called = [self._weights.get(id(node.op.graph), (1, 1)) for node in graph.nodes if isinstance(node.op, Call)]
+        weight = (len(graph.nodes) - len(called) + sum(size for size, _ in called), 1 + max((depth for _, depth in called), default=0))
+        self._weights[id(graph)] = weight
+        return weight
 
     def parse(self, scalar: Scalar) -> ast.Expr | None:
         """The syntax tree of a scalar; None when reported."""
@@ -171,20 +186,28 @@ class Elaboration:
             frame.local.values.setdefault(symbol, Dim.symbol(symbol))
         made = yield elaborate_entries(frame, body)
         self._check_keys(body)
-        if isinstance(made, Graph) and node_count(made) > NODES:
-            self.sink.report("NL150", f"`{body.name}` is made of {node_count(made):,} ops, and {NODES:,} is the most", body.key.span)
+        if not isinstance(made, Graph) or not good or not self._bears(made, body):
             return POISON
-        if isinstance(made, Graph) and good:
-            warn_unused_rules(frame, rules)
-            self.graphs.append((made, body))
-            return made
-        return POISON
+        warn_unused_rules(frame, rules)
+        self.graphs.append((made, body))
+        return made
+
+    def _bears(self, graph: Graph, body: Body) -> bool:
+        """Whether a network is neither too large nor too deep; reports it otherwise."""
+        size, depth = self.weigh(graph)
+        if size > NODES:
+            self.sink.report("NL150", f"`{body.name}` is made of {size:,} ops, and {NODES:,} is the most", body.key.span)
+        elif depth > CALL_DEPTH:
+            message = f"`{body.name}` calls networks and blocks that call others, {depth} deep, and {CALL_DEPTH} is the most"
+            self.sink.report("NL150", message, body.key.span)
+        return size <= NODES and depth <= CALL_DEPTH
 
     def _check_keys(self, body: Body) -> None:
         names = {entry.name for entry in body.entries}
         for name, pair in body.keys.items():
             if name not in names:
-                self.report_near("NL146", f"`keys` names `{name}`, which is no entry of `{body.name}`", pair.key.span, name, list(names))
+                known = list(names) if suggests(self.sink) else []
+                self.report_near("NL146", f"`keys` names `{name}`, which is no entry of `{body.name}`", pair.key.span, name, known)
 
     def call_network(self, frame: Frame, function: NetworkFunction, partial: Partial, incoming: Argument | None) -> Any:
         return call_network(frame, function, partial, incoming)

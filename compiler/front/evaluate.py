@@ -201,7 +201,7 @@ def _index(frame: Frame, expr: ast.Index) -> Task:
         _report_no_item(frame, expr, base, position)
         return POISON
     tensor = coerce(frame, Argument(base, frame.span(expr.base), frame.text(expr.base), expr.base))
-    if not isinstance(tensor, Value) or frame.builder is None:
+    if not isinstance(tensor, Value) or frame.builder is None or not frame.elaboration.spend(frame.span(expr)):
         return POISON
     op = op_named("index")(items=tuple(items))  # type: ignore[call-arg]
     try:

@@ -34,7 +34,7 @@ def call_network(frame: Frame, function: NetworkFunction, partial: Partial, inco
     arguments = _bind_inputs(frame, graph.name, [value.name for value in graph.inputs], partial, incoming)
     if arguments is None:
         return partial
-    if isinstance(arguments, Poison) or frame.builder is None:
+    if isinstance(arguments, Poison) or frame.builder is None or not frame.elaboration.spend(partial.span):
         return POISON
     tensors = [coerce(frame, item) for item in arguments]
     operands = tuple(item for item in tensors if isinstance(item, Value))
@@ -102,8 +102,17 @@ def _report_mismatch(
         label=primary.text,
         also=also,
         notes=frame.notes,
-        help=None if mismatch.decided else "give the sizes concretely, or declare them as products such as `16*H`",
+        help=_cure(argument.text, operand.type, wanted) if mismatch.decided else "give the sizes concretely, or declare them as `16*H`",
     )
+
+
+def _cure(text: str, given: TensorType, wanted: TensorType) -> str | None:
+    """What makes the given type the wanted one, where one op does."""
+    if given.dtype is not wanted.dtype and given.rank == wanted.rank:
+        return f"convert it: `cast({text}, {wanted.dtype})`"
+    if wanted.rank == 2 < given.rank:
+        return f"make one axis of all but the first: `flatten({text})`"
+    return f"add the axis of channels: `unsqueeze({text}, 1)`" if wanted.rank == given.rank + 1 and wanted.rank > 2 else None
 
 
 def call_block(frame: Frame, function: BlockFunction, partial: Partial, incoming: Argument | None) -> Task:
@@ -117,7 +126,7 @@ def call_block(frame: Frame, function: BlockFunction, partial: Partial, incoming
     keywords = {key: value for key, value in partial.keywords.items() if key not in names}
     inner = Frame(frame.elaboration, function.scope, Local(), body.key, notes=frame.notes)
     constants = yield _bind_constants(frame, inner, definition, rest, keywords, partial)
-    if constants is None or body.broken or frame.builder is None:
+    if constants is None or body.broken or frame.builder is None or not frame.elaboration.spend(partial.span):
         return POISON
     tensors = [coerce(frame, item) for item in arguments]
     operands = tuple(item for item in tensors if isinstance(item, Value))
@@ -195,6 +204,7 @@ def _make_block(
     yield read_lets(made_in, body.lets)
     made = yield elaborate_entries(made_in, body)
     if isinstance(made, Graph):
+        frame.elaboration.weigh(made)
         frame.elaboration.graphs.append((made, body))
     return made
 

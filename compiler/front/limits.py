@@ -15,4 +15,6 @@ INTEGER: Final = 1 << 63
 INTEGER_DIGITS: Final = 19
 
 NODES: Final = 100_000
-"""Ops that a network may be made of, blocks counted as often as they are used."""
+"""Ops that a network may be made of, blocks counted as often as they are used, and that a spec may make."""
+CALL_DEPTH: Final = 64
+"""Levels of networks and blocks that call others."""

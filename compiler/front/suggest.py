@@ -72,9 +72,14 @@ ELSEWHERE: Final[dict[str, str]] = {
 """What PyTorch, Keras and papers call it (without case, underscores and numbers of dimensions), and what it is here."""
 
 
+def suggests(sink: Sink) -> bool:
+    """Whether meant names are still looked for: not after the first errors of a run."""
+    return len(sink.diagnostics) <= MOST_ERRORS
+
+
 def suggest(name: str, known: Collection[str], sink: Sink) -> str | None:
     """The known name that `name` stands for, if one is likely."""
-    if len(sink.diagnostics) > MOST_ERRORS or len(name) > LONGEST:
+    if not suggests(sink) or len(name) > LONGEST:
         return None
     squashed = _squash(name)
     same = next((item for item in known if _squash(item) == squashed), None)

@@ -31,18 +31,6 @@ def parameter_count(graph: Graph, *, trainable: bool = True) -> int:
     return count(graph)
 
 
-def node_count(graph: Graph) -> int:
-    """Ops of a graph with every call counted as what it calls."""
-    memo: dict[int, int] = {}
-
-    def count(current: Graph) -> int:
-        if id(current) not in memo:
-            memo[id(current)] = sum(count(node.op.graph) if isinstance(node.op, Call) else 1 for node in current.nodes)
-        return memo[id(current)]
-
-    return count(graph)
-
-
 def node_multiply_adds(node: Node) -> Dim:
     if isinstance(node.op, Call):
         return multiply_adds(node.op.graph).substitute(dict(node.op.sizes))

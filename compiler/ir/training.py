@@ -204,7 +204,29 @@ class Adagrad(Optimizer):
     eps: NonNegativeFloat = 1e-10
 
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {item.name: item for item in (Sgd, Momentum, RmsProp, Adam, AdamW, Adagrad)}
+@final
+@dataclass(frozen=True)
+class Lbfgs(Optimizer):
+    """Limited-memory BFGS, Liu and Nocedal 1989 (torch.optim.LBFGS): one update is up to `max_iter` steps along the objective as it is.
+
+    With `line_search_fn=strong_wolfe` steps have the length that the conditions of Wolfe ask for, else `lr`.
+    """
+
+    name: ClassVar[str] = "lbfgs"
+    lr: Scheduled = 1.0
+    max_iter: Positive = 20
+    tolerance_grad: NonNegativeFloat = 1e-7
+    tolerance_change: NonNegativeFloat = 1e-9
+    history_size: Positive = 100
+    line_search_fn: Literal["none", "strong_wolfe"] = "none"
+
+    @property
+    def most_evaluations(self) -> int:
+        """How often one update may evaluate the objective before it ends."""
+        return self.max_iter * 5 // 4
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {item.name: item for item in (Sgd, Momentum, RmsProp, Adam, AdamW, Adagrad, Lbfgs)}
 
 
 @final

@@ -14,7 +14,7 @@ from compiler.front.checked import Checked
 from compiler.ir.graph import Call, Graph, owned_parameters
 from compiler.ir.measure import activation_bytes, node_activation_bytes
 from compiler.ir.monomials import DimOverflow
-from compiler.ir.training import Adagrad, Adam, AdamW, Momentum, Optimizer, Program, RmsProp, Sgd, Step
+from compiler.ir.training import Adagrad, Adam, AdamW, Lbfgs, Momentum, Optimizer, Program, RmsProp, Sgd, Step
 from compiler.ir.types import TensorType
 from netlang.training.failures import failure
 
@@ -71,6 +71,8 @@ def count_states(optimizer: Optimizer) -> int:
             return 2 + int(optimizer.amsgrad)
         case Adagrad():
             return 1
+        case Lbfgs():
+            return 2 * optimizer.history_size + 3
         case _:
             return 2
 

@@ -15,12 +15,13 @@ import numpy as np
 
 from compiler.front.checked import Checked
 from compiler.ir.graph import called_networks, owned_parameters
-from compiler.ir.training import Step
+from compiler.ir.training import Lbfgs, Step
 from compiler.ir.types import DType
 from netlang.training.blas import read_threads, set_threads
 from netlang.training.engine import Engine, NonFinite, Placed, Update
 from netlang.training.numpy_arrays import find_nonfinite, from_stored, open_module, to_stored, total_norm
 from netlang.training.numpy_functions import CompiledStep, compile_numpy, compile_steps, trained_networks
+from netlang.training.numpy_lbfgs import NumpyLbfgs
 from netlang.training.numpy_optimizers import NumpyOptimizer
 from netlang.training.seeds import Purpose, derive_seed
 from netlang.training.torch_engine import draws_numbers
@@ -37,7 +38,7 @@ class _Plan:
 
     step: Step
     compiled: CompiledStep
-    optimizer: NumpyOptimizer
+    optimizer: NumpyOptimizer | NumpyLbfgs
     parameters: dict[str, Any]
     shared: frozenset[str] | None = None
 
@@ -70,7 +71,9 @@ class NumpyEngine(Engine):
         self._plans = []
         for step, compiled in zip(program.steps, self._functions.steps, strict=True):
             owned = {key: self._flat[key] for key in trainable if key.partition("/")[0] in step.update}
-            self._plans.append(_Plan(step, compiled, NumpyOptimizer(step.optimizer, owned, self._module), owned))
+            record = step.optimizer
+            made = NumpyLbfgs(record, owned, self._module) if isinstance(record, Lbfgs) else NumpyOptimizer(record, owned, self._module)
+            self._plans.append(_Plan(step, compiled, made, owned))
 
     def place(self, arrays: Mapping[str, Any]) -> Placed:
         return {name: self._module.asarray(array, dtype=self._types.get(name, array.dtype)) for name, array in arrays.items()}
@@ -94,33 +97,61 @@ class NumpyEngine(Engine):
     def update(self, index: int, inputs: Placed, iteration: int, total: int) -> Update:
         plan = self._plans[index]
         inputs.setdefault(ROWS, self._batch)
-        generator = self._generator(self._count + 1) if plan.compiled.draws else None
-        with np.errstate(all="ignore"):
-            objective, gradients, buffers = plan.compiled(self._flat, inputs, generator)
-            value = float(objective)
-            if not math.isfinite(value):
-                raise NonFinite("objective", self._locate(plan, inputs))
-            norm = total_norm(gradients.values())
-            if not math.isfinite(norm) and (bad := find_nonfinite(gradients)) is not None:
-                raise NonFinite("gradient", (bad.replace("/", "."),))
-            self._count += plan.compiled.draws
-            self._apply(plan, gradients, buffers, norm, iteration, total)
-        return Update(value, float(plan.step.optimizer.settings(iteration, total)["lr"]), norm)  # type: ignore[arg-type]
-
-    def _apply(
-        self, plan: _Plan, gradients: Mapping[str, Any], buffers: Mapping[str, Any], norm: float, iteration: int, total: int
-    ) -> None:
         step = plan.step
+        with np.errstate(all="ignore"):
+            if isinstance(plan.optimizer, NumpyLbfgs):
+                value, norm = self._minimize(plan, plan.optimizer, inputs, iteration, total)
+            else:
+                value, norm, gradients, buffers = self._evaluate(plan, inputs)
+                plan.optimizer.step(gradients, iteration, total, clip_scale(step, norm), step.clip_value)
+                self._write(buffers)
+            if step.clamp is not None:
+                for array in plan.parameters.values():
+                    self._module.clip(array, -step.clamp, step.clamp, out=array)
+        self._count += plan.compiled.draws
+        return Update(value, float(step.optimizer.settings(iteration, total)["lr"]), norm)  # type: ignore[arg-type]
+
+    def _evaluate(self, plan: _Plan, inputs: Placed) -> tuple[float, float, Mapping[str, Any], Mapping[str, Any]]:
+        """Objective, norm of the gradients, gradients that no update changes, new buffers; raises NonFinite."""
+        generator = self._generator(self._count + 1) if plan.compiled.draws else None
+        objective, gradients, buffers = plan.compiled(self._flat, inputs, generator)
+        value = float(objective)
+        if not math.isfinite(value):
+            raise NonFinite("objective", self._locate(plan, inputs))
+        norm = total_norm(gradients.values())
+        if not math.isfinite(norm) and (bad := find_nonfinite(gradients)) is not None:
+            raise NonFinite("gradient", (bad.replace("/", "."),))
         if plan.shared is None:
             plan.shared = self._find_shared(gradients)
         if plan.shared:
             gradients = {key: value.copy() if key in plan.shared else value for key, value in gradients.items()}
-        scale = 1.0 if step.clip_norm is None else min(step.clip_norm / (norm + 1e-6), 1.0)
-        plan.optimizer.step(gradients, iteration, total, scale, step.clip_value)
-        if step.clamp is not None:
-            for array in plan.parameters.values():
-                self._module.clip(array, -step.clamp, step.clamp, out=array)
-        for key, value in buffers.items():
+        return value, norm, gradients, buffers
+
+    def _minimize(self, plan: _Plan, optimizer: NumpyLbfgs, inputs: Placed, iteration: int, total: int) -> tuple[float, float]:
+        """An update that evaluates the objective again and again, with the same draws each time; objective and norm at its start."""
+        kept = {key: array.copy() for key, array in self._flat.items()}
+        seen: list[tuple[float, float]] = []
+        sign = 1 if plan.step.sense == "minimize" else -1
+
+        def compute() -> tuple[float, Mapping[str, Any]]:
+            value, norm, gradients, buffers = self._evaluate(plan, inputs)
+            self._write(buffers)
+            seen.append((value, norm))
+            scale, bound = clip_scale(plan.step, norm), plan.step.clip_value
+            gradients = {key: gradient * scale for key, gradient in gradients.items()}
+            if bound is not None:
+                gradients = {key: self._module.clip(gradient, -bound, bound) for key, gradient in gradients.items()}
+            return sign * value, gradients
+
+        try:
+            optimizer.step(compute, iteration, total)
+        except NonFinite:
+            self._write(kept)
+            raise
+        return seen[0]
+
+    def _write(self, arrays: Mapping[str, Any]) -> None:
+        for key, value in arrays.items():
             self._flat[key][...] = value
 
     def _find_shared(self, gradients: Mapping[str, Any]) -> frozenset[str]:
@@ -192,6 +223,11 @@ class NumpyEngine(Engine):
 
     def close(self) -> None:
         set_threads(self._threads_before)
+
+
+def clip_scale(step: Step, norm: float) -> float:
+    """What gradients are multiplied by so that their norm is at most `clip_norm` (torch.nn.utils.clip_grad_norm_)."""
+    return 1.0 if step.clip_norm is None else min(step.clip_norm / (norm + 1e-6), 1.0)
 
 
 def _trainable(checked: Checked) -> list[str]:

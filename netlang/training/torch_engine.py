@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from compiler.ir.graph import Call, Graph, called_networks
-from compiler.ir.training import Program, Schedule, Step
+from compiler.ir.training import Lbfgs, Program, Schedule, Step
 from netlang.training.engine import Engine, NonFinite, Placed, Update
 from netlang.training.failures import failure
 from netlang.training.seeds import Purpose, derive_seed
@@ -108,6 +108,8 @@ class TorchEngine(Engine):
         plan = self._plans[index]
         self._focus(plan)
         inputs.setdefault(ROWS, self._batch)
+        if isinstance(plan.step.optimizer, Lbfgs):
+            return self._minimize(plan, inputs, iteration, total)
         before = dict(self._random) if plan.random else {}
         if plan.random:
             with self._drawing():
@@ -122,6 +124,40 @@ class TorchEngine(Engine):
         norm = self._require_finite_gradients(plan, gradients)
         self._apply(plan, gradients, norm, iteration, total)
         return Update(value, float(plan.optimizer.param_groups[0]["lr"]), norm.item())
+
+    def _minimize(self, plan: _Plan, inputs: Placed, iteration: int, total: int) -> Update:
+        """An update that evaluates the objective again and again, with the same draws each time."""
+        import torch
+
+        step, before = plan.step, dict(self._random)
+        kept = [parameter.detach().clone() for parameter in plan.parameters]
+        seen: list[Update] = []
+
+        def evaluate() -> torch.Tensor:
+            self._random = dict(before)
+            with self._drawing():
+                objective = plan.function(inputs)
+            value = objective.item()
+            if not math.isfinite(value):
+                raise NonFinite("objective", self._locate(plan, inputs, before))
+            signed: torch.Tensor = objective if step.sense == "minimize" else -objective
+            gradients = torch.autograd.grad(signed, plan.parameters, allow_unused=True)
+            norm = self._require_finite_gradients(plan, gradients)
+            self._set_gradients(plan, gradients, norm)
+            seen.append(Update(value, float(plan.optimizer.param_groups[0]["lr"]), norm.item()))
+            return signed.detach()
+
+        for name, schedule in plan.schedules.items():
+            plan.optimizer.param_groups[0][name] = to_setting(schedule.at(iteration, total))
+        try:
+            plan.optimizer.step(evaluate)  # type: ignore[arg-type]
+        except NonFinite:
+            with torch.no_grad():
+                for parameter, value in zip(plan.parameters, kept, strict=True):
+                    parameter.copy_(value)
+            raise
+        self._end_update(plan)
+        return seen[0]
 
     def _focus(self, plan: _Plan) -> None:
         """Make exactly the plan's weights those that need gradients."""
@@ -145,24 +181,32 @@ class TorchEngine(Engine):
         return norm
 
     def _apply(self, plan: _Plan, gradients: Sequence[torch.Tensor | None], norm: torch.Tensor, iteration: int, total: int) -> None:
-        import torch
-
-        step = plan.step
-        for parameter, gradient in zip(plan.parameters, gradients, strict=True):
-            parameter.grad = gradient
-        if step.clip_norm is not None:
-            torch.nn.utils.clip_grads_with_norm_(plan.parameters, step.clip_norm, norm)
-        if step.clip_value is not None:
-            torch.nn.utils.clip_grad_value_(plan.parameters, step.clip_value)
+        self._set_gradients(plan, gradients, norm)
         for name, schedule in plan.schedules.items():
             plan.optimizer.param_groups[0][name] = to_setting(schedule.at(iteration, total))
         plan.optimizer.step()
+        self._end_update(plan)
+
+    def _set_gradients(self, plan: _Plan, gradients: Sequence[torch.Tensor | None], norm: torch.Tensor) -> None:
+        """Hand the gradients, clipped, to the optimizer."""
+        import torch
+
+        for parameter, gradient in zip(plan.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        if plan.step.clip_norm is not None:
+            torch.nn.utils.clip_grads_with_norm_(plan.parameters, plan.step.clip_norm, norm)
+        if plan.step.clip_value is not None:
+            torch.nn.utils.clip_grad_value_(plan.parameters, plan.step.clip_value)
+
+    def _end_update(self, plan: _Plan) -> None:
+        import torch
+
         for parameter in plan.parameters:
             parameter.grad = None
-        if step.clamp is not None:
+        if plan.step.clamp is not None:
             with torch.no_grad():
                 for parameter in plan.parameters:
-                    parameter.clamp_(-step.clamp, step.clamp)
+                    parameter.clamp_(-plan.step.clamp, plan.step.clamp)
 
     def _locate(self, plan: _Plan, inputs: Placed, before: dict[str, torch.Tensor]) -> tuple[str, ...]:
         """The first layer with a result that is not finite: the step is run once more, with the same draws, to look."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from compiler.ir.training import Adagrad, Adam, AdamW, Momentum, Optimizer, RmsProp, Schedule, Sgd
+from compiler.ir.training import Adagrad, Adam, AdamW, Lbfgs, Momentum, Optimizer, RmsProp, Schedule, Sgd
+from netlang.training.torch_lbfgs import build_lbfgs, read_lbfgs, write_lbfgs
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +25,8 @@ def build_optimizer(record: Optimizer, parameters: Sequence[torch.Tensor], total
     """The optimizer with its settings as they are before the first of `total` iterations."""
     import torch
 
+    if isinstance(record, Lbfgs):
+        return build_lbfgs(record, list(parameters), float(record.settings(0, total)["lr"]))  # type: ignore[arg-type]
     device = parameters[0].device.type
     fused = type(record) is not RmsProp and (device == "cpu" or (device == "cuda" and type(record) is not Adagrad))
     settings = {name: to_setting(value) for name, value in record.settings(0, total).items()}
@@ -49,6 +52,8 @@ def read_state(optimizer: torch.optim.Optimizer, names: Sequence[str], parameter
     """The tensors of an optimizer's state, called `parameter:what`."""
     import torch
 
+    if isinstance(optimizer, torch.optim.LBFGS):
+        return read_lbfgs(optimizer)
     found: dict[str, torch.Tensor] = {}
     for name, parameter in zip(names, parameters, strict=True):
         for what, value in optimizer.state.get(parameter, {}).items():
@@ -64,6 +69,11 @@ def write_state(
     optimizer: torch.optim.Optimizer, names: Sequence[str], parameters: Sequence[torch.Tensor], state: dict[str, torch.Tensor]
 ) -> None:
     """Put back what `read_state` gave; ValueError where a name or a shape is another optimizer's."""
+    import torch
+
+    if isinstance(optimizer, torch.optim.LBFGS):
+        write_lbfgs(optimizer, parameters, state)
+        return
     known = dict(zip(names, parameters, strict=True))
     optimizer.state.clear()
     for full, value in state.items():

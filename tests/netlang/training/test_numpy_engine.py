@@ -243,3 +243,28 @@ def test_trains_on_a_module_with_the_names_of_cupy(tmp_path: Path, monkeypatch: 
     assert all(math.isfinite(record.objective) for record in steps_of(records))
     again = run(make(text), tmp_path / "run", resume=True, device="cuda:0")
     assert again[-1].kind == "finished"
+
+
+@pytest.mark.parametrize("settings", ["lr=0.1, max_iter=3", "line_search_fn=strong_wolfe, max_iter=4, history_size=5"])
+@pytest.mark.parametrize("option", ["", "clip_norm: 0.5", "clip_value: 0.05", "clamp: 0.5"])
+def test_lbfgs_is_that_of_torch(tmp_path: Path, settings: str, option: str) -> None:
+    text = PLAIN.replace("adamw(lr=cosine(rate, warmup=4))", f"lbfgs({settings})\n      {option}").replace("epochs: 6", "epochs: 2")
+    ours = objectives(text, tmp_path / "numpy", backend="numpy", dtype="f64")
+    theirs = objectives(text, tmp_path / "torch", backend="torch", dtype="f64")
+    np.testing.assert_allclose(ours[:8], theirs[:8], rtol=1e-6)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+def test_lbfgs_resumes_in_the_same_bits(tmp_path: Path, backend: str, dtype: str) -> None:
+    checked = make(CLASSIFIER.replace("adamw(lr=cosine(rate, warmup=4))", "lbfgs(lr=0.5, max_iter=3, history_size=4)"))
+    run(checked, tmp_path / "whole", backend=backend, dtype=dtype, save_every=5)
+    records = train(checked, folder=tmp_path / "parts", threads=1, backend=backend, dtype=dtype, save_every=5)
+    assert isinstance(records, Generator)
+    for record in records:
+        if getattr(record, "iteration", 0) >= 8:
+            break
+    records.close()
+    run(checked, tmp_path / "parts", resume=True, save_every=5)
+    assert digest_state(tmp_path / "parts") == digest_state(tmp_path / "whole")
+    assert read_log(tmp_path / "parts") == read_log(tmp_path / "whole")

@@ -1,0 +1,49 @@
+"""The README's blocks: the spec checks, the mistake it shows is told in these words, the Python runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from compiler.diagnostics.render import render_text
+from compiler.front.checked import check
+from compiler.source import Source
+from netlang.cli.commands import Commands
+from netlang.data import READERS
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def block(language: str, heading: str) -> str:
+    """The first block of a language under a heading."""
+    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    found = re.search(rf"```{language}\n(.*?)```", section, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def test_the_spec_checks() -> None:
+    assert not check(Source("small.yaml", block("yaml", "A spec")), readers=READERS).require().diagnostics
+
+
+def test_the_mistake_is_told_as_shown() -> None:
+    text = re.sub(r"skip: .*", "skip: x -> conv(8, 1)", block("yaml", "A spec"))
+    shown = render_text(check(Source("small.yaml", text), readers=READERS).diagnostics)
+    assert shown.strip() == block("", "A spec").strip()
+
+
+def test_the_python_runs(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", block("python", "From Python")], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("[N, 10]\n")
+    assert (tmp_path / "runs" / "first" / "model.safetensors").exists()
+
+
+def test_every_command_is_in_the_table() -> None:
+    table = README.split("\n## Commands\n")[1].split("\n## ")[0]
+    names = Commands().list_commands(click.Context(Commands()))
+    assert [name for name in names if f"`{name}`" not in table and f"`netlang {name}" not in table] == []

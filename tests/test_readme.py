@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -15,15 +16,14 @@ from compiler.source import Source
 from netlang.cli.commands import Commands
 from netlang.data import READERS
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def block(language: str, heading: str) -> str:
     """The first block of a language under a heading."""
     section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    found = re.search(rf"```{language}\n(.*?)```", section, re.DOTALL)
-    assert found is not None
-    return found[1]
+    return dict(reversed(re.findall(r"```(\w*)\n(.*?)```", section, re.DOTALL)))[language]
 
 
 def test_the_spec_checks() -> None:
@@ -37,7 +37,9 @@ def test_the_mistake_is_told_as_shown() -> None:
 
 
 def test_the_python_runs(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", block("python", "From Python")], cwd=tmp_path, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", block("python", "From Python")]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("[N, 10]\n")
     assert (tmp_path / "runs" / "first" / "model.safetensors").exists()

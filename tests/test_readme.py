@@ -23,7 +23,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def block(language: str, heading: str) -> str:
     """The first block of a language under a heading."""
     section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    return dict(reversed(re.findall(r"```(\w*)\n(.*?)```", section, re.DOTALL)))[language]
+    blocks: list[tuple[str, str]] = re.findall(r"```(\w*)\n(.*?)```", section, re.DOTALL)
+    return dict(reversed(blocks))[language]
 
 
 def test_the_spec_checks() -> None:

@@ -28,7 +28,7 @@ class Activation(Unary):
         parts = []
         for attribute, keyword in self.settings.items():
             value = getattr(self, attribute)
-            if value != type(self).__dataclass_fields__[attribute].default:  # type: ignore[attr-defined]
+            if value != type(self).__dataclass_fields__[attribute].default:
                 parts.append(f"{keyword}={value!r}" if isinstance(value, str) else f"{keyword}={number(value)}")
         return ", ".join(parts)
 

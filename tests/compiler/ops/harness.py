@@ -70,7 +70,7 @@ def run(text: str, namespace: dict[str, Any]) -> Any:
 def sample_id(sample: Sample) -> str:
     """A short name for a test: `leaky_relu(slope=0.2) [5]`."""
     defaults = {item.name: item.default for item in signature_of(type(sample.op)).attributes}
-    shown = [f"{field.name}={value}" for field in fields(sample.op) if (value := getattr(sample.op, field.name)) != defaults[field.name]]  # type: ignore[arg-type]
+    shown = [f"{field.name}={value}" for field in fields(sample.op) if (value := getattr(sample.op, field.name)) != defaults[field.name]]
     return f"{sample.op.name}({', '.join(shown)}) {' '.join(str(item.type) for item in sample.operands)}"
 
 

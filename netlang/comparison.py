@@ -28,7 +28,7 @@ from compiler.passes.expand import calling_order
 from compiler.passes.step_gradient import step_gradient
 from compiler.source import Span
 from netlang.report.comparison import Comparison, Row
-from netlang.training.engines import in_numbers_of
+from netlang.training.engines import in_numbers_of, require_torch
 from netlang.training.torch_functions import TorchFunctions, compile_torch, with_rows
 from netlang.weights import draw_weights
 
@@ -45,6 +45,7 @@ PATH: Final = "/netlang/model.py"
 
 def compare(checked: Checked, *, batch: int = 4, dtype: str = "f64", tolerance: float | None = None, seed: int = 0) -> Comparison:
     """Compare a correct spec's networks and steps; SpecError where weights do not fit into memory."""
+    require_torch()
     checked = in_numbers_of(checked.require(), dtype)
     weights = draw_weights(checked, seed)
     rows: list[Row] = []

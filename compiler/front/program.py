@@ -116,7 +116,8 @@ class ProgramElaboration:
             graph = yield self._scalar_graph(train, pair, evaluation)
             if graph is not None:
                 metrics[pair.key.value] = graph
-        if not self.fields and steps and any(step.graph.inputs for step in steps):
+        drawn = () if self.draws is None else self.draws.outputs
+        if not self.fields and any(value.name not in drawn for step in steps for value in step.graph.inputs):
             return None
         if any(item.severity is Severity.ERROR for item in self.sink.diagnostics[before:]):
             return None

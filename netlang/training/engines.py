@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
+import sys
 from typing import Final
 
 from compiler.front.checked import Checked
 from compiler.ir.types import DType
 from compiler.passes.retype import retype
 from netlang.training.engine import Engine
+from netlang.training.failures import failure
 from netlang.training.torch_engine import TorchEngine
 from netlang.training.torch_functions import compile_torch, program_graphs
 
@@ -24,9 +27,16 @@ def make_engine(checked: Checked, seed: int, total: int, backend: str, device: s
         return NumpyEngine(checked, seed, total, device, threads)
     if backend != "torch":
         raise ValueError(f"there is no back end {backend!r} to train with, only {', '.join(BACKENDS)}")
+    require_torch()
     program = checked.require().program
     assert program is not None
     return TorchEngine(program, compile_torch(checked, seed), seed, total, device, threads)
+
+
+def require_torch() -> None:
+    """SpecError NL726 where torch is not installed."""
+    if "torch" not in sys.modules and importlib.util.find_spec("torch") is None:
+        raise failure("NL726", "PyTorch is not installed", help="install it, or compute with NumPy: `--backend numpy`")
 
 
 def in_numbers_of(checked: Checked, dtype: str) -> Checked:

@@ -231,4 +231,14 @@ Bad:
 Good:
     netlang compare resnet50""",
     ),
+    Code(
+        "NL726",
+        "no PyTorch",
+        """A command computes with PyTorch, which is not installed here. Training and evaluation also run with NumPy alone.
+
+Bad:
+    netlang train lenet5      # without PyTorch
+Good:
+    netlang train lenet5 --backend numpy""",
+    ),
 )

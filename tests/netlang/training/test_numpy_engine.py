@@ -268,3 +268,43 @@ def test_lbfgs_resumes_in_the_same_bits(tmp_path: Path, backend: str, dtype: str
     run(checked, tmp_path / "parts", resume=True, save_every=5)
     assert digest_state(tmp_path / "parts") == digest_state(tmp_path / "whole")
     assert read_log(tmp_path / "parts") == read_log(tmp_path / "whole")
+
+
+def test_missing_torch_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(SpecError) as found:
+        make_engine(make(PLAIN), 0, 1, "torch", "cpu", 1)
+    assert only(found.value, "NL726").help == "install it, or compute with NumPy: `--backend numpy`"
+
+
+DRAWN = """\
+netlang: 1
+networks:
+  G:
+    inputs: {z: [N, 3]}
+    layers: {a: linear(4) -> tanh, b: linear(1)}
+train:
+  iterations: 6
+  batch: 32
+  draw:
+    z: normal(N, 3)
+  steps:
+    - name: own
+      update: G
+      draw: {noise: uniform}
+      minimize: mean((G(z) - sum(z, axis=1, keepdims=true) + noise) ** 2)
+      with: sgd(lr=0.1)
+  metrics:
+    error: mean((G(z) - sum(z, axis=1, keepdims=true)) ** 2)
+""".replace("draw: {noise: uniform}", 'draw: {noise: "uniform(N, 1, low=-0.1, high=0.1)"}')
+
+
+def test_program_without_data_draws_as_many_rows_as_its_batch(tmp_path: Path) -> None:
+    records = run(make(DRAWN), tmp_path / "run", backend="numpy", dtype="f64")
+    losses = [record.objective for record in steps_of(records)]
+    assert len(losses) == 6
+    assert losses[-1] < losses[0]
+    (measured,) = (record.metrics["error"] for record in records if isinstance(record, EvaluationRecord))
+    assert 0 < measured < losses[0]
+    assert evaluate(make(DRAWN), tmp_path / "run", backend="numpy", dtype="f64") == {"error": measured}

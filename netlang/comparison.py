@@ -2,13 +2,13 @@
 
 PyTorch modules are the reference; beside them stand the NumPy functions and both stand-alone files, run from their text. An error is the
 largest difference, relative to the largest number of the reference. Random numbers inside networks are left out (dropout is the
-identity); those a step draws itself are drawn once for all. Sizes that a spec leaves open are `batch` for N, else 32.
+identity); those a step draws itself are drawn once for all. N is `batch`; other sizes that a spec leaves open are 32, or what layers need.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from compiler.backends.execution import execute
@@ -25,6 +25,7 @@ from compiler.ir.graph import Call, Graph, Value, called_networks, owned_paramet
 from compiler.ir.training import Step
 from compiler.ir.types import TensorType
 from compiler.passes.expand import calling_order
+from compiler.passes.inline import inline
 from compiler.passes.step_gradient import step_gradient
 from compiler.source import Span
 from netlang.report.comparison import Comparison, Row
@@ -35,10 +36,12 @@ from netlang.weights import draw_weights
 if TYPE_CHECKING:
     import numpy as np
 
-OPEN_SIZE: Final = 32
+OPEN_SIZES: Final = (32, 64, 128, 224)
+"""What sizes that a spec leaves open are: the first that lets every layer have a result."""
 TOLERANCES: Final = {"f32": 1e-4, "f64": 1e-10}
 SMALL: Final = 1e-3
-"""A gradient is measured by at least this share of its step's largest number: a bias before `batch_norm` has none but rounding."""
+"""The share of a step's largest number by which its gradients, or statistics, are measured at least: of a bias before `batch_norm` or
+the mean of what has no mean there is nothing but rounding."""
 PATH: Final = "/netlang/model.py"
 """What stand-alone files are told to be, since they look for weights beside them; none is read."""
 
@@ -67,7 +70,7 @@ def _compare_network(checked: Checked, name: str, weights: Mapping[str, Any], ba
     outputs = {key or "output": value for key, value in graph.outputs.items() if value not in names.values()}
     opened = dataclasses.replace(graph, outputs=names | outputs)
     needed = [*called_networks(graph).values(), opened]
-    inputs = draw_inputs(graph.inputs, batch, seed)
+    inputs = draw_inputs(graph, batch, seed)
     reference = list(_run_torch(needed, weights, inputs))
     found = {"numpy": list(_run_numpy(needed, weights, inputs))}
     alone = {label: dict(run) for label, run in _run_files(checked, graph, weights, inputs).items()}
@@ -143,19 +146,20 @@ def _compare_steps(checked: Checked, batch: int, seed: int, left_out: list[str])
         if draws_inside(step.graph):
             left_out.append(f"step `{step.name}` calls a network that draws random numbers")
             continue
-        inputs = draw_inputs(step.graph.inputs, batch, seed)
+        inputs = draw_inputs(step.graph, batch, seed)
         gradients, statistics = _step_torch(functions, step, index, inputs, trained, start)
         (run,) = load_steps([step_gradient(step, trained, draws=False)]).functions
         _, found, buffers = run(flat, *inputs.values())
         spans = dict(parameter_spans(checked.networks))
-        least = SMALL * max((float(abs(item).max(initial=0)) for item in gradients.values() if item is not None), default=0.0)
+        least = smallest_scale(gradients)
         for key in reversed(gradients):
             if gradients[key] is not None and key in found:
                 yield Row("gradient", step.name, key, {"numpy": relative_error(found[key], gradients[key], least)}, spans.get(key))
             elif gradients[key] is not None or key in found:
                 yield Row("gradient", step.name, key, {"numpy": float("inf")}, spans.get(key))
+        least = smallest_scale({key: statistics[key] for key in buffers})
         for key, value in buffers.items():
-            yield Row("statistic", step.name, key, {"numpy": relative_error(value, statistics[key])}, spans.get(key))
+            yield Row("statistic", step.name, key, {"numpy": relative_error(value, statistics[key], least)}, spans.get(key))
 
 
 def _step_torch(
@@ -200,19 +204,36 @@ def lift_draws(graph: Graph) -> Graph:
     return dataclasses.replace(graph, inputs=[*graph.inputs, *results.values()], nodes=nodes, outputs=outputs, entries=entries)
 
 
-def draw_inputs(values: Iterable[Value], batch: int, seed: int) -> dict[str, np.ndarray]:
+def choose_size(graph: Graph, batch: int) -> int:
+    """What open sizes other than N are: the first of OPEN_SIZES with which no tensor of the graph is empty."""
+    shapes = [value.type.shape for node in inline(graph).nodes for value in node.results]
+
+    def fits(size: int) -> bool:
+        dims = (dim for shape in shapes for dim in shape)
+        return all(dim.evaluate({name: batch if name == "N" else size for name in dim.symbols}) > 0 for dim in dims)
+
+    return next((size for size in OPEN_SIZES if fits(size)), OPEN_SIZES[-1])
+
+
+def draw_inputs(graph: Graph, batch: int, seed: int) -> dict[str, np.ndarray]:
     """Gaussian numbers, or 0 and 1 for whole numbers, by the inputs' names."""
     import numpy as np
 
     generator = np.random.default_rng(seed)
+    open_size = choose_size(graph, batch)
 
     def draw(type: TensorType) -> np.ndarray:
-        shape = tuple(dim.evaluate({name: batch if name == "N" else OPEN_SIZE for name in dim.symbols}) for dim in type.shape)
+        shape = tuple(dim.evaluate({name: batch if name == "N" else open_size for name in dim.symbols}) for dim in type.shape)
         if type.dtype.is_float:
             return generator.standard_normal(shape).astype(type.dtype.numpy_name)
         return generator.integers(0, 2, shape).astype(type.dtype.numpy_name)
 
-    return {value.name: draw(value.type) for value in values}
+    return {value.name: draw(value.type) for value in graph.inputs}
+
+
+def smallest_scale(arrays: Mapping[str, Any]) -> float:
+    """What numbers are measured by at least: a share of the largest beside them."""
+    return SMALL * max((float(abs(item).max(initial=0)) for item in arrays.values() if item is not None), default=0.0)
 
 
 def relative_error(found: Any, reference: Any, least: float = 0.0) -> float:

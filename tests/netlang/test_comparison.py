@@ -112,6 +112,12 @@ def test_spec_without_a_program_is_compared_forward() -> None:
     assert found.first is None
 
 
+def test_open_sizes_leave_every_layer_a_result() -> None:
+    text = "netlang: 1\nnetworks:\n  f:\n    inputs: {x: [N, 1, H, W]}\n    layers: {a: 'conv(1, 50) -> relu'}\n"
+    found = compare(netlang.check(Source("f.yaml", text)).require(), batch=1)
+    assert found.first is None
+
+
 @pytest.mark.parametrize(
     ("found", "reference", "error"),
     [

@@ -5,7 +5,6 @@ Printed code calls that module `np`. What makes no arrays is NumPy's own whateve
 
 from __future__ import annotations
 
-import importlib
 from typing import Any, Final, final
 
 HOST_NAMES: Final = frozenset({"s_"})
@@ -17,7 +16,8 @@ class ArrayModule:
 
     def __init__(self, module: Any) -> None:
         self._module = module
-        numpy = importlib.import_module("numpy")
+        import numpy
+
         self._host = {name: getattr(numpy, name) for name in HOST_NAMES}
 
     def __getattr__(self, name: str) -> Any:

@@ -8,6 +8,7 @@ from netlang.data.fields import read_arrays
 from netlang.data.idx import FashionMnist, Idx
 from netlang.data.images import Image, Images
 from netlang.data.npz import Npz
+from netlang.data.sequences import CopyMemory, Shakespeare, Sunspots, Text
 from netlang.data.synthetic import Adding, Blobs, Gaussian, LinearRegression, Moons, Ring, Spirals
 from netlang.data.table import Csv
 
@@ -30,5 +31,8 @@ def register_reader(reader: type[Reader]) -> type[Reader]:
     return reader
 
 
-for _reader in (Adding, Blobs, Csv, Digits, FashionMnist, Gaussian, Idx, Image, Images, LinearRegression, Moons, Npz, Ring, Spirals):
+for _reader in (
+    Adding, Blobs, CopyMemory, Csv, Digits, FashionMnist, Gaussian, Idx, Image, Images, LinearRegression, Moons, Npz, Ring,
+    Shakespeare, Spirals, Sunspots, Text,
+):  # fmt: skip
     register_reader(_reader)

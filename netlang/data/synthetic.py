@@ -180,12 +180,14 @@ class LinearRegression(Reader):
 class Adding(Reader):
     """The adding problem of Hochreiter and Schmidhuber 1997: sum the two marked numbers of a sequence, one marked in each half.
 
-    Fields: `row` f32[N, length, 2] (uniform numbers from 0 to 1, marks), `target` f32[N, 1]. Always guessing 1 has a squared error of 1/6.
+    Fields: `row` f32[N, length, 2] (uniform numbers from `low` to 1, marks), `target` f32[N, 1]. Always guessing the mean has a
+    squared error of (1 - low)**2 / 6: 1/6 from 0, 2/3 from -1.
     """
 
     name: ClassVar[str] = "adding"
 
     length: Annotated[int, Range(2, 100_000)]
+    low: Annotated[float, Range(-1, 0)] = 0.0
     samples: Count = 1000
     seed: Seed = 0
 
@@ -197,7 +199,7 @@ class Adding(Reader):
 
         generator = _generator(self.seed)
         rows = np.zeros((self.samples, self.length, 2), np.float32)
-        rows[..., 0] = generator.uniform(size=(self.samples, self.length))
+        rows[..., 0] = generator.uniform(self.low, 1, (self.samples, self.length))
         half, every = self.length // 2, np.arange(self.samples)
         rows[every, generator.integers(half, size=self.samples), 1] = 1
         rows[every, generator.integers(half, self.length, size=self.samples), 1] = 1

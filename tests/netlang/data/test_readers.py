@@ -33,7 +33,8 @@ def test_the_bundled_readers() -> None:
         {"digits", "fashion_mnist", "idx", "image", "images"},
         {"blobs", "gaussian", "linear_regression", "moons", "ring", "spirals"},
     )
-    assert set(READERS) == pictures | drawn | {"adding", "csv", "npz"}
+    sequences = {"adding", "copy_memory", "shakespeare", "sunspots", "text"}
+    assert set(READERS) == pictures | drawn | sequences | {"csv", "npz"}
 
 
 @pytest.mark.parametrize("name", sorted(READERS))

@@ -57,6 +57,8 @@ class _Group:
     members: list[_Draft | _Group] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     copies: int = 0
+    hidden: bool = False
+    """Whether its name is left out of keys where it stands alone."""
 
     def label(self, name: str) -> str:
         count = self.counts[name] = self.counts.get(name, 0) + 1
@@ -67,7 +69,9 @@ class _Group:
         owners = [item for item in self.members if isinstance(item, _Group) or item.owns]
         single = len(owners) == 1 and isinstance(owners[0], _Draft)
         for item in owners:
-            if isinstance(item, _Group):
+            if isinstance(item, _Group) and item.hidden and len(owners) == 1 and prefix:
+                item.place(prefix)
+            elif isinstance(item, _Group):
                 item.place(f"{prefix}.{item.name}" if prefix else item.name)
             elif single and prefix:
                 item.prefix = prefix
@@ -94,12 +98,13 @@ class GraphBuilder:
         self.graph.inputs.append(value)
         return value
 
-    def add(self, op: Op, operands: tuple[Value, ...], span: Span | None = None, hint: str = "") -> tuple[Value, ...]:
-        """Apply an op; raises RuleError. Returns its results."""
+    def add(self, op: Op, operands: tuple[Value, ...], span: Span | None = None, hints: tuple[str, ...] = ()) -> tuple[Value, ...]:
+        """Apply an op; raises RuleError. Returns its results, called after `hints`, or the op."""
         types = tuple(value.type for value in operands)
         inferred = op.infer(*types)
         results = inferred if isinstance(inferred, tuple) else (inferred,)
-        draft = self._draft(op, operands, op.parameters(*types), [Value(item, hint or op.name) for item in results], span)
+        made = [Value(item, hint) for item, hint in zip(results, hints or [op.name] * len(results), strict=True)]
+        draft = self._draft(op, operands, op.parameters(*types), made, span)
         return tuple(draft.results)
 
     @property
@@ -143,9 +148,25 @@ class GraphBuilder:
     def open_copy(self) -> Iterator[None]:
         """What is added inside belongs to the next numbered copy of a repeat."""
         outer = self._groups[-1]
-        group = _Group(str(outer.copies))
         outer.copies += 1
-        outer.members.append(group)
+        with self._open(_Group(str(outer.copies - 1))):
+            yield
+
+    @contextmanager
+    def open_group(self, name: str) -> Iterator[None]:
+        """What is added inside has keys under `name`, or, where nothing else of the entry has tensors, the entry's own."""
+        with self._open(_Group(self._groups[-1].label(name), hidden=True)):
+            yield
+
+    @contextmanager
+    def open_part(self, name: str) -> Iterator[None]:
+        """What is added inside has keys under `name`."""
+        with self._open(_Group(name)):
+            yield
+
+    @contextmanager
+    def _open(self, group: _Group) -> Iterator[None]:
+        self._groups[-1].members.append(group)
         self._groups.append(group)
         try:
             yield

@@ -21,6 +21,7 @@ from compiler.front.values import (
     Argument,
     BlockFunction,
     BuiltinFunction,
+    CellFunction,
     Composed,
     Function,
     NetworkFunction,
@@ -154,6 +155,8 @@ def complete(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
         return (yield frame.elaboration.call_block(frame, function, partial, incoming))
     if isinstance(function, NetworkFunction):
         return (yield frame.elaboration.call_network(frame, function, partial, incoming))
+    if isinstance(function, CellFunction):
+        return frame.elaboration.call_cell(frame, function, partial, incoming)
     if isinstance(function, BuiltinFunction):
         return (yield frame.elaboration.call_builtin(frame, function, partial, incoming))
     if isinstance(function, Composed):

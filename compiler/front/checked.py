@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import final
 
 from compiler.diagnostics import Diagnostic, Severity, SpecError
+from compiler.front.cell_checks import check_cells
 from compiler.front.elaborate import Elaboration
 from compiler.front.files import read_source
 from compiler.front.load import Loader
@@ -100,6 +101,7 @@ def _elaborate(elaboration: Elaboration, work: ProgramElaboration, scope: FileSc
             if isinstance(made, NetworkFunction):
                 networks.setdefault(name, made.graph)
     check_unreached(elaboration, scope)
+    check_cells(elaboration, scope.spec.cells)
     if not elaboration.sink.failed:
         warn_unused(elaboration.graphs, elaboration.sink)
     return networks, program

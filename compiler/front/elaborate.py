@@ -11,12 +11,14 @@ from typing import Any, final
 from compiler.diagnostics import Diagnostic, Fix, SpecError
 from compiler.front import ast
 from compiler.front.bodies import elaborate_entries, make_frame, read_inits, read_lets, read_type, warn_unused_rules
-from compiler.front.builtins import BUILTINS, call_builtin
+from compiler.front.builtins import BUILTINS
+from compiler.front.cell_checks import Step
 from compiler.front.evaluate import evaluate, evaluate_constant, evaluate_loosely
 from compiler.front.expressions import read_expression
 from compiler.front.graph_calls import call_block, call_network
 from compiler.front.limits import CALL_DEPTH, NODES
 from compiler.front.readers import Reader
+from compiler.front.scans import SCANS, call_cell
 from compiler.front.scope import FileScope, Frame, Local, Task
 from compiler.front.sink import Sink
 from compiler.front.spec import Body, SpecFile
@@ -27,6 +29,7 @@ from compiler.front.values import (
     Argument,
     BlockFunction,
     BuiltinFunction,
+    CellFunction,
     NetworkFunction,
     OpFunction,
     Partial,
@@ -38,6 +41,9 @@ from compiler.ir.types import TensorType
 from compiler.source import Source, Span
 
 CIRCLE_HELP = "break the circle: one of them must do without the others"
+
+FUNCTIONS = {**BUILTINS, **SCANS}
+"""Functions of the language that are no ops."""
 
 
 @final
@@ -51,6 +57,8 @@ class Elaboration:
         self.main: FileScope | None = None
         self.blocks: dict[Any, Graph | Poison] = {}
         self.graphs: list[tuple[Graph, Body]] = []
+        self.cells: dict[Any, Any] = {}
+        self.steps: dict[int, Step | None] = {}
         self._making: list[str] = []
         self._made = 0
         self._weights: dict[int, tuple[int, int]] = {}
@@ -124,7 +132,7 @@ class Elaboration:
             return POISON
         inner = frame.at(node)
         value = yield evaluate(inner, expr)
-        if isinstance(value, OpFunction | BlockFunction | Partial | Poison):
+        if isinstance(value, OpFunction | BlockFunction | CellFunction | Partial | Poison):
             return value
         return (yield evaluate_constant(inner, expr))
 
@@ -143,6 +151,8 @@ class Elaboration:
             return (yield self.network(file, name))
         if name in file.spec.blocks:
             return BlockFunction(file.spec.blocks[name], file)
+        if name in file.spec.cells:
+            return CellFunction(file.spec.cells[name], file)
         if name in file.imported:
             return (yield self.resolve(file.imported[name], name))
         if name in file.spec.refused:
@@ -150,7 +160,7 @@ class Elaboration:
         op = file.op(name)
         if op is not None:
             return OpFunction(op)
-        return BuiltinFunction(name) if name in BUILTINS else None
+        return BuiltinFunction(name) if name in FUNCTIONS else None
 
     def network(self, file: FileScope, name: str) -> Task:
         """The network of a file, elaborated when first asked for."""
@@ -215,8 +225,11 @@ class Elaboration:
     def call_block(self, frame: Frame, function: BlockFunction, partial: Partial, incoming: Argument | None) -> Any:
         return call_block(frame, function, partial, incoming)
 
+    def call_cell(self, frame: Frame, function: CellFunction, partial: Partial, incoming: Argument | None) -> Any:
+        return call_cell(frame, function, partial, incoming)
+
     def call_builtin(self, frame: Frame, function: BuiltinFunction, partial: Partial, incoming: Argument | None) -> Any:
-        return call_builtin(frame, function.name, partial, incoming)
+        return FUNCTIONS[function.name](frame, partial, incoming)
 
     def report_unknown_overrides(self, spec: SpecFile) -> None:
         for name in self.overrides:

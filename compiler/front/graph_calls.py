@@ -17,7 +17,18 @@ from compiler.front.evaluate import evaluate
 from compiler.front.matching import Mismatch, match_types
 from compiler.front.scope import Frame, Local, Task
 from compiler.front.spec import BlockDefinition, Body
-from compiler.front.values import POISON, Applied, Argument, BlockFunction, NetworkFunction, OpFunction, Partial, Poison, Unresolved
+from compiler.front.values import (
+    POISON,
+    Applied,
+    Argument,
+    BlockFunction,
+    CellFunction,
+    NetworkFunction,
+    OpFunction,
+    Partial,
+    Poison,
+    Unresolved,
+)
 from compiler.ir.dims import Dim
 from compiler.ir.graph import Graph, Value
 from compiler.ir.signature import MISSING, Attribute, Signature, Word, format_constant
@@ -65,12 +76,12 @@ def _bind_inputs(frame: Frame, name: str, names: list[str], partial: Partial, in
         return None
     arguments, rest = split
     if rest or len(arguments) != len(names):
-        _report_count(frame, name, names, len(arguments) + len(rest), rest[0].span if rest else partial.span)
+        report_count(frame, name, names, len(arguments) + len(rest), rest[0].span if rest else partial.span)
         return POISON
     return arguments
 
 
-def _report_count(frame: Frame, name: str, names: list[str], given: int, span: Span) -> None:
+def report_count(frame: Frame, name: str, names: list[str], given: int, span: Span) -> None:
     shown = ", ".join(f"`{item}`" for item in names)
     frame.sink.report(
         "NL307", f"`{name}` takes {count(len(names), 'input')} and gets {given}", span, help=f"it takes {shown}", notes=frame.notes
@@ -125,7 +136,7 @@ def call_block(frame: Frame, function: BlockFunction, partial: Partial, incoming
     arguments, rest = split
     keywords = {key: value for key, value in partial.keywords.items() if key not in names}
     inner = Frame(frame.elaboration, function.scope, Local(), body.key, notes=frame.notes)
-    constants = yield _bind_constants(frame, inner, definition, rest, keywords, partial)
+    constants = yield bind_constants(frame, inner, definition, rest, keywords, partial)
     if constants is None or body.broken or frame.builder is None or not frame.elaboration.spend(partial.span):
         return POISON
     tensors = [coerce(frame, item) for item in arguments]
@@ -133,7 +144,7 @@ def call_block(frame: Frame, function: BlockFunction, partial: Partial, incoming
     if len(operands) != len(tensors):
         return POISON
     if len(operands) != len(names):
-        _report_count(frame, body.name, names, len(operands), partial.span)
+        report_count(frame, body.name, names, len(operands), partial.span)
         return POISON
     key = (id(definition), tuple(constants.items()), tuple(value.type for value in operands), frame.inits)
     if key not in frame.elaboration.blocks:
@@ -149,9 +160,10 @@ def call_block(frame: Frame, function: BlockFunction, partial: Partial, incoming
     return Applied(graph, frame.builder.call(graph, operands, {}, partial.span), partial.text)
 
 
-def _bind_constants(
+def bind_constants(
     frame: Frame, inner: Frame, definition: BlockDefinition, rest: list[Argument], keywords: dict[str, Argument], partial: Partial
 ) -> Task:
+    """The constants of a template by name, defaults evaluated; None when something was reported."""
     defaults = [MISSING if item.default is None else Word(definition.text(item.default)) for item in definition.parameters]
     attributes = tuple(Attribute(item.name, object, default, False) for item, default in zip(definition.parameters, defaults, strict=True))
     signature = Signature(definition.name, tuple(definition.body.inputs) or ("x",), attributes)
@@ -180,7 +192,7 @@ def _make_block(
     partial: Partial,
 ) -> Task:
     body = definition.body
-    shown = ", ".join(f"{name}={_show(value)}" for name, value in constants.items())
+    shown = ", ".join(f"{name}={show_constant(value)}" for name, value in constants.items())
     notes = (f"in block `{body.name}({shown})`, used at {partial.span}", *frame.notes)
     graph = Graph(body.name, "block", constants=dict(constants), doc=body.doc)
     rules: tuple[InitRule, ...] = yield read_inits(inner, body.init)
@@ -209,10 +221,12 @@ def _make_block(
     return made
 
 
-def _show(value: Any) -> str:
+def show_constant(value: Any) -> str:
     """A block's constant as a note shows it."""
     if isinstance(value, OpFunction):
         return value.op.name
     if isinstance(value, BlockFunction):
         return value.definition.name
+    if isinstance(value, CellFunction):
+        return value.definition.body.name
     return value.text if isinstance(value, Partial) else format_constant(value)

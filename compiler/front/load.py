@@ -74,8 +74,8 @@ class Loader:
             scope.incomplete = True
             return
         scope.incomplete = scope.incomplete or part.incomplete
-        for name in (*part.spec.blocks, *part.spec.networks):
-            clash = name in scope.spec.blocks or name in scope.spec.networks
+        for name in (*part.spec.blocks, *part.spec.cells, *part.spec.networks):
+            clash = name in scope.spec.blocks or name in scope.spec.cells or name in scope.spec.networks
             other = scope.imported.get(name)
             if clash or (other is not None and other is not part):
                 self._report_clash(scope, used, name, other)
@@ -83,7 +83,9 @@ class Loader:
                 scope.imported[name] = part
 
     def _report_clash(self, scope: FileScope, used: Scalar, name: str, other: FileScope | None) -> None:
-        own = scope.spec.networks.get(name) or (scope.spec.blocks[name].body if name in scope.spec.blocks else None)
+        bodies = [*scope.spec.networks.values(), *(item.body for item in scope.spec.blocks.values())]
+        bodies += [item.body for item in scope.spec.cells.values()]
+        own = next((body for body in bodies if body.name == name), None)
         place = "here too" if own is not None or other is None else f"in `{other.spec.source.path}` too"
         self.sink.report(
             "NL149",

@@ -24,6 +24,9 @@ from compiler.source import Span
 if TYPE_CHECKING:
     from compiler.front.elaborate import Elaboration
 
+CONSTRUCTS = ("repeat", "scan", "bidirectional", "last")
+"""Functions of the language that are no ops."""
+
 Task = Generator[Any, Any, Any]
 """A computation that yields the computations it waits for; `run` drives it without recursion."""
 
@@ -85,13 +88,16 @@ class FileScope:
 
     def knows(self, name: str) -> bool:
         """Whether a block, network or op has that name."""
-        return name in self.spec.networks or name in self.spec.blocks or name in self.imported or self.op(name) is not None
+        own = (self.spec.networks, self.spec.blocks, self.spec.cells, self.imported)
+        return any(name in table for table in own) or self.op(name) is not None
 
     def known_functions(self) -> list[str]:
         return [
             *self.spec.networks,
             *self.spec.blocks,
+            *self.spec.cells,
             *self.imported,
+            *CONSTRUCTS,
             *(name for name, op in OPS.items() if self.internal or not op.internal),
         ]
 

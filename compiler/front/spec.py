@@ -11,13 +11,14 @@ import re
 from dataclasses import dataclass, field
 from typing import final
 
+from compiler.diagnostics import Label
 from compiler.diagnostics.quote import show
 from compiler.front.ast import Call, Expr, Name
 from compiler.front.expressions import parse_expression
 from compiler.front.lexer import ExpressionError
 from compiler.front.sink import Sink
 from compiler.front.tree import Mapping, Node, Pair, Scalar, Sequence
-from compiler.source import Source
+from compiler.source import Source, Span
 
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z", re.ASCII)
 RESERVED = frozenset(
@@ -127,6 +128,46 @@ class BlockDefinition:
 
 
 @final
+@dataclass(frozen=True, slots=True, eq=False)
+class Equation:
+    """One line of a cell's step: `name` has no prime, `primed` says that it is the next value of the state of that name."""
+
+    name: str
+    primed: bool
+    key: Scalar
+    expression: Scalar
+
+    @property
+    def written(self) -> str:
+        return f"{self.name}'" if self.primed else self.name
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Weight:
+    """A parameter of a cell: where its name stands, and its declared sizes."""
+
+    place: Span
+    sizes: Node
+
+
+@final
+@dataclass(slots=True, eq=False)
+class CellDefinition:
+    """A recurrence: `header` has its name, constants, inputs, `let` and `init`, the rest is what only cells have."""
+
+    header: BlockDefinition
+    states: dict[str, Pair] = field(default_factory=dict)
+    weights: dict[str, Weight] = field(default_factory=dict)
+    equations: list[Equation] = field(default_factory=list)
+    output: Scalar | None = None
+
+    @property
+    def body(self) -> Body:
+        return self.header.body
+
+
+@final
 @dataclass(slots=True, eq=False)
 class SpecFile:
     """One file of a spec."""
@@ -138,6 +179,7 @@ class SpecFile:
     uses: list[Scalar] = field(default_factory=list)
     lets: dict[str, Pair] = field(default_factory=dict)
     blocks: dict[str, BlockDefinition] = field(default_factory=dict)
+    cells: dict[str, CellDefinition] = field(default_factory=dict)
     networks: dict[str, Body] = field(default_factory=dict)
     variables: dict[str, Pair] = field(default_factory=dict)
     data: dict[str, Pair] = field(default_factory=dict)
@@ -166,8 +208,11 @@ def read_spec(root: Mapping, source: Source, sink: Sink) -> SpecFile:
     for name, pair in _named(root.get("networks"), sink).items():
         spec.networks[name] = _read_body(name, pair, sink)
     for pair in pairs_of(root.get("cells")):
-        sink.report("NL139", "cells are not part of this version of the language", pair.key.span)
-        spec.refused.add(pair.key.value.partition("(")[0].strip())
+        cell = _read_cell(pair, sink)
+        if cell is not None:
+            spec.cells[cell.body.name] = cell
+        else:
+            spec.refused.add(pair.key.value.partition("(")[0].strip())
     train = root.get("train")
     spec.train = train if isinstance(train, Mapping) else None
     return spec
@@ -249,7 +294,12 @@ def _read_body(name: str, pair: Pair, sink: Sink) -> Body:
 
 
 def _read_block(pair: Pair, sink: Sink) -> BlockDefinition | None:
-    key = pair.key
+    header = _read_header(pair.key, "a block", sink)
+    return None if header is None else BlockDefinition(_read_body(header[0], pair, sink), header[1])
+
+
+def _read_header(key: Scalar, what: str, sink: Sink) -> tuple[str, tuple[BlockParameter, ...]] | None:
+    """The name and the constants of `name(C, stride=1)`; None when reported."""
     try:
         header = parse_expression(key.value)
     except ExpressionError as error:
@@ -262,11 +312,61 @@ def _read_block(pair: Pair, sink: Sink) -> BlockDefinition | None:
         parameters = [BlockParameter(item.name, None) for item in header.arguments if isinstance(item, Name)]
         parameters += [BlockParameter(item.name, item.value) for item in header.keywords]
     else:
-        sink.report(
-            "NL137", f"`{key.value}` is not the header of a block", key.span, help="write a name, or `name(C, stride=1)` with its constants"
-        )
+        help_text = "write a name, or `name(C, stride=1)` with its constants"
+        sink.report("NL137", f"`{key.value}` is not the header of {what}", key.span, help=help_text)
         return None
     if not IDENTIFIER.match(name):
         sink.report("NL135", f"`{name}` cannot be a name", key.span, help="use letters, digits and `_`, and start with a letter")
         return None
-    return BlockDefinition(_read_body(name, pair, sink), tuple(parameters))
+    return name, tuple(parameters)
+
+
+def _read_cell(pair: Pair, sink: Sink) -> CellDefinition | None:
+    header = _read_header(pair.key, "a cell", sink)
+    if header is None:
+        return None
+    body = Body(header[0], pair.key)
+    cell = CellDefinition(BlockDefinition(body, header[1]))
+    node = pair.value
+    output = node.get("output") if isinstance(node, Mapping) else None
+    step = node.get("step") if isinstance(node, Mapping) else None
+    if not isinstance(node, Mapping) or not isinstance(output, Scalar) or not isinstance(step, Mapping):
+        body.broken = True
+        return cell
+    cell.output = output
+    body.doc = text_of(node.get("doc"))
+    body.inputs = _named(node.get("inputs"), sink)
+    body.lets = _named(node.get("let"), sink)
+    body.init = {item.key.value: item for item in pairs_of(node.get("init"))}
+    cell.states = _named(node.get("state"), sink)
+    body.broken = not body.inputs or not cell.states
+    for item in pairs_of(node.get("params")):
+        _read_weights(cell, item, sink)
+    for item in step.pairs:
+        body.broken = body.broken or not isinstance(item.value, Scalar)
+        if isinstance(item.value, Scalar):
+            name = item.key.value.removesuffix("'")
+            check_name(Scalar(name, item.key.span), sink, "the name of an equation")
+            cell.equations.append(Equation(name, name != item.key.value, item.key, item.value))
+    return cell
+
+
+def _read_weights(cell: CellDefinition, pair: Pair, sink: Sink) -> None:
+    """`W_i, W_f: [H, D]`: several parameters of one shape."""
+    start = 0
+    for part in pair.key.value.split(","):
+        name = part.strip()
+        begin = start + len(part) - len(part.lstrip())
+        place = pair.key.locate(begin, begin + max(len(name), 1))
+        start += len(part) + 1
+        if name in RESERVED:
+            message = f"`{name}` cannot name a parameter: PyTorch's modules have that name already"
+            sink.report("NL135", message, place, help=f"call it `{name}_`")
+        else:
+            check_name(Scalar(name, place), sink, "a parameter's name")
+        if name in cell.weights:
+            first = Label(cell.weights[name].place, "defined here")
+            sink.report(
+                "NL160", f"`{name}` is defined twice in the cell `{cell.body.name}`", place, also=(first,), help="rename one of them"
+            )
+        cell.weights.setdefault(name, Weight(place, pair.value))

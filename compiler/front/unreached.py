@@ -11,9 +11,8 @@ from dataclasses import replace
 from compiler.front import ast
 from compiler.front.binding import check_keywords
 from compiler.front.builder import GraphBuilder
-from compiler.front.builtins import BUILTINS
 from compiler.front.calls import report_unknown_function
-from compiler.front.elaborate import Elaboration
+from compiler.front.elaborate import FUNCTIONS, Elaboration
 from compiler.front.scope import FileScope, Frame, Local
 from compiler.front.spec import BlockDefinition
 from compiler.front.values import POISON, Argument, Unresolved
@@ -54,7 +53,7 @@ def _functions(expr: ast.Expr) -> Iterator[ast.Name]:
 
 
 def _is_known(file: FileScope, name: str) -> bool:
-    return file.knows(name) or name in BUILTINS or name in file.spec.lets or name in file.spec.refused
+    return file.knows(name) or name in FUNCTIONS or name in file.spec.lets or name in file.spec.refused
 
 
 def _check_attributes(frame: Frame, expr: ast.Call, own: set[str]) -> None:

@@ -20,7 +20,7 @@ from compiler.source import Span
 
 if TYPE_CHECKING:
     from compiler.front.scope import FileScope
-    from compiler.front.spec import BlockDefinition, Body
+    from compiler.front.spec import BlockDefinition, Body, CellDefinition
 
 
 @final
@@ -62,6 +62,8 @@ class Applied:
     graph: Graph
     read: Callable[[str], Value | None]
     text: str = ""
+    lengths: Value | None = None
+    """Of a scan's result: how many steps of each row are valid."""
 
 
 class Function:
@@ -82,6 +84,15 @@ class BlockFunction(Function):
     """A template; every application makes new weights."""
 
     definition: BlockDefinition
+    scope: FileScope
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class CellFunction(Function):
+    """A recurrence; it is applied by `scan`, every time with new weights."""
+
+    definition: CellDefinition
     scope: FileScope
 
 
@@ -171,6 +182,8 @@ def _describe_function(value: Function) -> str:
         return "an op"
     if isinstance(value, BlockFunction):
         return "a block"
+    if isinstance(value, CellFunction) or (isinstance(value, Partial) and isinstance(value.function, CellFunction)):
+        return "a cell"
     if isinstance(value, NetworkFunction):
         return "a network"
     if isinstance(value, Partial):

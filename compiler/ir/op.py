@@ -120,6 +120,14 @@ class Lowering(ABC):
         return f"({texts[0]},)" if len(texts) == 1 else f"({', '.join(texts)})"
 
 
+class Batching(ABC):
+    """Abstract: what an op may do while a batch axis is put in front of its operands."""
+
+    @abstractmethod
+    def apply(self, op: Op, *operands: Any) -> Any:
+        """The value (several in a tuple) that an op makes of values."""
+
+
 Derivative = Mapping[str, str | None] | None
 """Texts of gradients by operand; see `Op.derivatives`."""
 
@@ -135,6 +143,8 @@ class Op(ABC):
     family: ClassVar[str] = ""
     random: ClassVar[bool] = False
     internal: ClassVar[bool] = False
+    broadcasts: ClassVar[bool] = False
+    """Whether it works element by element on operands that broadcast, so that it stays as it is under a batch axis."""
 
     @abstractmethod
     def infer(self, *operands: TensorType) -> TensorType | tuple[TensorType, ...]:
@@ -179,6 +189,20 @@ class Op(ABC):
     def cost(self, operands: tuple[TensorType, ...], results: tuple[TensorType, ...]) -> Dim:
         """Multiply-adds of one evaluation; products only, as papers count them."""
         return Dim.of(0)
+
+    def shifted(self, *operands: TensorType) -> Op | None:
+        """This op for operands that all have one more axis in front; None where it has no such form.
+
+        Operand types are those without the axis. Ops that broadcast need no form.
+        """
+        return None
+
+    def batched(self, at: Batching, moved: tuple[bool, ...], *operands: Any) -> Any:
+        """The result's value for operands (values) of which those `moved` have a batch axis in front.
+
+        None where `shifted` says it, with a batch axis given to all operands.
+        """
+        return None
 
     @classmethod
     @abstractmethod

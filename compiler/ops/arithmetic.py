@@ -336,6 +336,7 @@ class Logical(Op):
     """Abstract: truth values in and out, element by element; `function` is named alike in both libraries."""
 
     family: ClassVar[str] = "elementwise"
+    broadcasts: ClassVar[bool] = True
     function: ClassVar[str]
 
     def infer(self, *operands: TensorType) -> TensorType:

@@ -74,6 +74,11 @@ def normal_axis(name: str, axis: int, rank: int, attribute: str = "axis") -> int
     return axis % rank
 
 
+def shift_axis(axis: int) -> int:
+    """An axis after one more has been put in front; one counted from the end stays."""
+    return axis + 1 if axis >= 0 else axis
+
+
 def broadcast_types(*types: TensorType, operands: tuple[str, ...] = ("x", "y"), dtype: DType | None = None) -> TensorType:
     """NumPy broadcasting and dtype promotion; refuses shapes that differ."""
     result = dtype if dtype is not None else reduce(promote, (item.dtype for item in types))
@@ -121,6 +126,7 @@ class Unary(Op):
     """
 
     family: ClassVar[str] = "elementwise"
+    broadcasts: ClassVar[bool] = True
     torch_function: ClassVar[str] = ""
     numpy_function: ClassVar[str] = ""
     torch_class: ClassVar[str] = ""
@@ -153,6 +159,7 @@ class Binary(Op):
 
     operands: ClassVar[tuple[str, ...]] = ("x", "y")
     family: ClassVar[str] = "elementwise"
+    broadcasts: ClassVar[bool] = True
 
     def infer(self, *operands: TensorType) -> TensorType:
         return broadcast_types(*operands)
@@ -207,4 +214,5 @@ __all__ = [
     "require_float",
     "require_known",
     "require_rank",
+    "shift_axis",
 ]

@@ -68,6 +68,7 @@ class Where(Op):
     derivative: ClassVar[Derivative] = {"condition": None, "x": "where(condition, g, 0)", "y": "where(condition, 0, g)"}
     operands: ClassVar[tuple[str, ...]] = ("condition", "x", "y")
     family: ClassVar[str] = "elementwise"
+    broadcasts: ClassVar[bool] = True
 
     def infer(self, *operands: TensorType) -> TensorType:
         condition, x, y = operands
@@ -109,6 +110,7 @@ class Cast(Op):
     name: ClassVar[str] = "cast"
     derivative: ClassVar[Derivative] = {"x": "g"}
     family: ClassVar[str] = "elementwise"
+    broadcasts: ClassVar[bool] = True
     dtype: DType
 
     def infer(self, *operands: TensorType) -> TensorType:
@@ -163,6 +165,7 @@ class Signed(Op):
     """Abstract: one tensor of numbers of any kind in, the same type out."""
 
     family: ClassVar[str] = "elementwise"
+    broadcasts: ClassVar[bool] = True
 
     def infer(self, *operands: TensorType) -> TensorType:
         (x,) = operands

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar, TypeAlias, final
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, TypeAlias, final
 
 from compiler.ir.dims import Dim, at_least, compare
-from compiler.ir.op import Code, Derivative, Lowering, Op, RuleError, Sample, SampleTensor
+from compiler.ir.op import Batching, Code, Derivative, Lowering, Op, RuleError, Sample, SampleTensor
 from compiler.ir.signature import Positive, format_constant
 from compiler.ir.types import DType, TensorType
-from compiler.ops.base import normal_axis, register, require_rank
+from compiler.ops.base import normal_axis, register, require_rank, shift_axis
 
 Number: TypeAlias = int | Dim
 Slice: TypeAlias = tuple[Number | None, Number | None, Number | None]
@@ -41,6 +41,9 @@ class Index(Op):
                 assert isinstance(item, int | Dim)
                 _check_position(x, axis, Dim.of(item))
         return TensorType(x.dtype, tuple(shape))
+
+    def shifted(self, *operands: TensorType) -> Op | None:
+        return replace(self, items=((None, None, None), *self.items))
 
     def spread(self, x: TensorType) -> list[Item]:
         """One item for every axis of `x`."""
@@ -155,6 +158,12 @@ class Take(Op):
         axis = normal_axis(self.name, self.axis, x.rank)
         return TensorType(x.dtype, (*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]))
 
+    def batched(self, at: Batching, moved: tuple[bool, ...], *operands: Any) -> Any:
+        """Rows of one table looked up by each example, or the same places in every example's table."""
+        if moved == (False, True):
+            return at.apply(self, *operands) if self.axis in (0, -operands[0].type.rank) else None
+        return at.apply(replace(self, axis=shift_axis(self.axis)), *operands) if moved == (True, False) else None
+
     def derivatives(self, *operands: TensorType) -> Derivative:
         x, _ = operands
         axis = self.axis % x.rank
@@ -204,6 +213,9 @@ class Gather(Op):
                 )
         return TensorType(x.dtype, index.shape)
 
+    def shifted(self, *operands: TensorType) -> Op | None:
+        return replace(self, axis=shift_axis(self.axis))
+
     def derivatives(self, *operands: TensorType) -> Derivative:
         return {"x": f"gather_gradient(g, index, axis=axis, count={operands[0].shape[self.axis]})", "index": None}
 
@@ -236,6 +248,9 @@ class OneHot(Op):
         (x,) = operands
         require_index(self.name, x, "x")
         return TensorType(DType.f32, (*x.shape, Dim.of(self.classes)))
+
+    def shifted(self, *operands: TensorType) -> Op | None:
+        return self
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
         return f"F.one_hot({arguments[0]}, {self.classes}).float()"

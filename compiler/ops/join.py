@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import ClassVar, final
 
 from compiler.ir.dims import Dim, at_least, compare, divisible
-from compiler.ir.op import Code, Derivative, Lowering, RuleError, Sample, SampleTensor
+from compiler.ir.op import Code, Derivative, Lowering, Op, RuleError, Sample, SampleTensor
 from compiler.ir.signature import Positive
 from compiler.ir.types import DType, TensorType, promote
-from compiler.ops.base import normal_axis, register
+from compiler.ops.base import normal_axis, register, shift_axis
 from compiler.ops.shape import ShapeOp, require_size
 
 
@@ -60,6 +60,9 @@ class Concat(ShapeOp):
         total = sum((other.shape[axis] for other in operands[1:]), first.shape[axis])
         dtype = reduce(promote, (other.dtype for other in operands))
         return TensorType(dtype, (*first.shape[:axis], total, *first.shape[axis + 1 :]))
+
+    def shifted(self, *operands: TensorType) -> Op | None:
+        return replace(self, axis=shift_axis(self.axis))
 
     def _cure(self, first: TensorType, other: TensorType, axis: int) -> str:
         """The axis along which these two do fit, or the general advice."""
@@ -116,6 +119,9 @@ class Stack(ShapeOp):
                     help=f"convert it: `cast({{x{index}}}, {first.dtype})`",
                 )
         return TensorType(first.dtype, (*first.shape[:axis], Dim.of(len(operands)), *first.shape[axis:]))
+
+    def shifted(self, *operands: TensorType) -> Op | None:
+        return replace(self, axis=shift_axis(self.axis))
 
     def derivatives(self, *operands: TensorType) -> Derivative:
         axis = normal_axis(self.name, self.axis, operands[0].rank + 1)
@@ -180,6 +186,9 @@ class Split(ShapeOp):
         (x,) = operands
         axis = normal_axis(self.name, self.axis, x.rank)
         return tuple(TensorType(x.dtype, (*x.shape[:axis], size, *x.shape[axis + 1 :])) for size in self.sizes(x))
+
+    def shifted(self, *operands: TensorType) -> Op | None:
+        return replace(self, axis=shift_axis(self.axis))
 
     def derivatives(self, *operands: TensorType) -> Derivative:
         count = len(self.sizes(*operands))

@@ -6,7 +6,7 @@ The statistics are each example's own, so training and evaluation are the same.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, final
 
 from compiler.ir.dims import Dim
@@ -14,7 +14,7 @@ from compiler.ir.initializers import Ones, Zeros
 from compiler.ir.op import PRODUCT, SUM, Code, Derivative, Lowering, Op, ParameterSpec, RuleError, Sample, SampleTensor, emitted
 from compiler.ir.signature import Positive, PositiveFloat
 from compiler.ir.types import DType, TensorType
-from compiler.ops.base import keywords, normal_axis, register, require_float, require_known
+from compiler.ops.base import keywords, normal_axis, register, require_float, require_known, shift_axis
 
 if TYPE_CHECKING:
     import numpy as np
@@ -201,6 +201,9 @@ class L2Normalize(Op):
         require_float(self.name, x)
         normal_axis(self.name, self.axis, x.rank)
         return x
+
+    def shifted(self, *operands: TensorType) -> Op | None:
+        return replace(self, axis=shift_axis(self.axis))
 
     def derivatives(self, *operands: TensorType) -> Derivative:
         """Where the length is less than eps, x is only divided by a constant."""

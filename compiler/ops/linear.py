@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 from compiler.ir.dims import Dim, compare
 from compiler.ir.initializers import FanInUniform, Normal
-from compiler.ir.op import PRODUCT, SUM, Code, Derivative, Lowering, Op, ParameterSpec, RuleError, Sample, SampleTensor
+from compiler.ir.op import PRODUCT, SUM, Batching, Code, Derivative, Lowering, Op, ParameterSpec, RuleError, Sample, SampleTensor
 from compiler.ir.signature import Positive
 from compiler.ir.types import BroadcastError, DType, TensorType, broadcast
 from compiler.ops.base import infix, keywords, register, require_float
+from compiler.ops.shape import Squeeze, Transpose, Unsqueeze
 
 
 @register
@@ -106,6 +107,31 @@ class Matmul(Op):
                 labels={"x": str(x), "y": str(y)},
             ) from None
         return TensorType(x.dtype, (*batch, *rows, *columns))
+
+    def batched(self, at: Batching, moved: tuple[bool, ...], *operands: Any) -> Any:
+        """A matrix times each example's vector is one product with the matrix transposed; batches of matrices stay batches."""
+        x, y = operands
+        ranks = tuple(value.type.rank - first for value, first in zip(operands, moved, strict=True))
+        if ranks == (1, 1) and not all(moved):
+            return at.apply(self, *(operands if moved[0] else (y, x)))
+        if moved == (False, True) and ranks == (2, 1):
+            return at.apply(self, y, at.apply(Transpose(), x))
+        if moved == (True, False) and ranks[0] <= 2 and ranks[1] <= 2:
+            return at.apply(self, x, y)
+        x = at.apply(Unsqueeze(-2), x) if ranks[0] == 1 else x
+        y = at.apply(Unsqueeze(-1), y) if ranks[1] == 1 else y
+        rank = max(*ranks, 2)
+        x, y = (self._align(at, value, rank) if first else value for value, first in zip((x, y), moved, strict=True))
+        made = at.apply(self, x, y)
+        axes = tuple(axis for axis, own in ((-2, ranks[0]), (-1, ranks[1])) if own == 1)
+        return at.apply(Squeeze(axes if len(axes) > 1 else axes[0]), made) if axes else made
+
+    @staticmethod
+    def _align(at: Batching, value: Any, rank: int) -> Any:
+        """The batch of matrices with axes of size 1 behind the batch's, `rank` in all without it."""
+        for _ in range(rank + 1 - value.type.rank):
+            value = at.apply(Unsqueeze(1), value)
+        return value
 
     def _check(self, x: TensorType, y: TensorType) -> None:
         for operand, type in (("x", x), ("y", y)):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, final
 
 from compiler.ir.dims import Dim
@@ -67,6 +67,9 @@ class Reduction(Op):
     def infer(self, *operands: TensorType) -> TensorType:
         (x,) = operands
         return TensorType(self._dtype(x), reduced_shape(x.shape, self._axes(x), self.keepdims))
+
+    def shifted(self, *operands: TensorType) -> Op | None:
+        return replace(self, axis=tuple(axis + 1 for axis in self._axes(operands[0])))
 
     def _dtype(self, x: TensorType) -> DType:
         return x.dtype
@@ -320,16 +323,17 @@ class Norm(Op):
         return tuple(range(1, x.rank)) if self.axis is None else reduced_axes(self.name, self.axis, x.rank)
 
     def infer(self, *operands: TensorType) -> TensorType:
-        (x,) = operands
-        require_float(self.name, x)
-        return TensorType(x.dtype, reduced_shape(x.shape, self._axes(x), self.keepdims))
+        require_float(self.name, operands[0])
+        return TensorType(operands[0].dtype, reduced_shape(operands[0].shape, self._axes(operands[0]), self.keepdims))
+
+    def shifted(self, *operands: TensorType) -> Op | None:
+        return replace(self, axis=tuple(axis + 1 for axis in self._axes(operands[0])))
 
     def derivatives(self, *operands: TensorType) -> Derivative:
         """0 where the norm is 0, as PyTorch's subgradient."""
-        (x,) = operands
         length = "where(result == 0, 1, result)"
         scale = {1.0: "g", 2.0: f"where(result == 0, 0, g / {length})"}.get(self.p, f"where(result == 0, 0, g / {length} ** (p - 1))")
-        scale = scale if self.keepdims else kept(scale, x.shape, self._axes(x))
+        scale = scale if self.keepdims else kept(scale, operands[0].shape, self._axes(operands[0]))
         return {
             "x": {1.0: f"{scale} * sign(x)", 2.0: f"{scale} * x"}.get(self.p, f"{scale} * sign(x) * where(x == 0, 1, abs(x)) ** (p - 1)")
         }

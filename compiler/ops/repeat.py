@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar, final
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, final
 
 from compiler.ir.dims import Dim, compare
-from compiler.ir.op import Code, Derivative, Lowering, RuleError, Sample, SampleTensor
+from compiler.ir.op import Batching, Code, Derivative, Lowering, Op, RuleError, Sample, SampleTensor
 from compiler.ir.types import TensorType
-from compiler.ops.base import normal_axis, register
-from compiler.ops.shape import ShapeOp, Sizes, distinct_axes, require_size, reshape_text
+from compiler.ops.base import normal_axis, register, shift_axis
+from compiler.ops.shape import ShapeOp, Sizes, Unsqueeze, distinct_axes, require_size, reshape_text
 
 
 @register
@@ -46,6 +46,13 @@ class Expand(ShapeOp):
             found.append(wanted)
         return TensorType(x.dtype, tuple(found))
 
+    def batched(self, at: Batching, moved: tuple[bool, ...], *operands: Any) -> Any:
+        """New axes stand behind the batch's."""
+        (x,) = operands
+        for _ in range(len(self.sizes) + 1 - x.type.rank):
+            x = at.apply(Unsqueeze(1), x)
+        return at.apply(replace(self, sizes=(Dim.of(-1), *self.sizes)), x)
+
     def torch(self, at: Lowering, *arguments: Code) -> str:
         return f"{arguments[0].tight}.expand({', '.join(map(at.dim, self.sizes))})"
 
@@ -76,6 +83,9 @@ class Tile(ShapeOp):
         shape = (Dim.of(1),) * (rank - x.rank) + x.shape
         counts = (Dim.of(1),) * (rank - len(self.counts)) + self.counts
         return TensorType(x.dtype, tuple(size * count for size, count in zip(shape, counts, strict=True)))
+
+    def shifted(self, *operands: TensorType) -> Op | None:
+        return self if len(self.counts) <= operands[0].rank else None
 
     def derivatives(self, *operands: TensorType) -> Derivative:
         """The sum over the copies of each number."""
@@ -115,6 +125,9 @@ class Flip(ShapeOp):
         distinct_axes(self.name, (self.axis,) if isinstance(self.axis, int) else self.axis, x.rank)
         return x
 
+    def shifted(self, *operands: TensorType) -> Op | None:
+        return replace(self, axis=shift_axis(self.axis) if isinstance(self.axis, int) else tuple(map(shift_axis, self.axis)))
+
     def torch(self, at: Lowering, *arguments: Code) -> str:
         return f"{arguments[0].tight}.flip({self.axis})"
 
@@ -142,6 +155,9 @@ class Roll(ShapeOp):
         (x,) = operands
         normal_axis(self.name, self.axis, x.rank)
         return x
+
+    def shifted(self, *operands: TensorType) -> Op | None:
+        return replace(self, axis=shift_axis(self.axis))
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
         return f"{arguments[0].tight}.roll({self.shift}, {self.axis})"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
 from compiler.ir.op import Code, Derivative, Lowering, Op, RuleError, Sample, SampleTensor
 from compiler.ir.types import DType, TensorType
 from compiler.ops.arithmetic import refuse_bool
-from compiler.ops.base import normal_axis, register
+from compiler.ops.base import normal_axis, register, shift_axis
 from compiler.ops.reduce import Reduction, reduced_axes, reduced_shape
 
 
@@ -26,6 +26,12 @@ class Position(Op):
         (x,) = operands
         refuse_bool(self.name, x, "x")
         return TensorType(DType.i64, reduced_shape(x.shape, reduced_axes(self.name, self.axis, x.rank), self.keepdims))
+
+    def shifted(self, *operands: TensorType) -> Op | None:
+        (x,) = operands
+        if self.axis is None:
+            return replace(self, axis=1) if x.rank == 1 else None
+        return replace(self, axis=shift_axis(self.axis))
 
     def _settings(self, axis: str, keepdims: str) -> str:
         parts = [] if self.axis is None else [f"{axis}={self.axis}"]
@@ -120,6 +126,9 @@ class Cumsum(Op):
         (x,) = operands
         normal_axis(self.name, self.axis, x.rank)
         return TensorType(x.dtype if x.dtype.is_float else DType.i64, x.shape)
+
+    def shifted(self, *operands: TensorType) -> Op | None:
+        return replace(self, axis=shift_axis(self.axis))
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
         return f"{arguments[0].tight}.cumsum(dim={self.axis})"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, final
 
+from compiler.ir.cell import BATCH
 from compiler.ir.dims import Dim, at_least, compare, divisible
 from compiler.ir.op import Code, Derivative, Lowering, Op, RuleError, Sample, SampleTensor
 from compiler.ir.signature import Variadic, format_constant
 from compiler.ir.types import TensorType
-from compiler.ops.base import keywords, normal_axis, register
+from compiler.ops.base import keywords, normal_axis, register, shift_axis
 
 Sizes = Annotated[tuple[Dim, ...], Variadic()]
 Axes = Annotated[tuple[int, ...], Variadic()]
@@ -73,6 +74,10 @@ class Flatten(Reshaping):
         start, end = self._range(x)
         return TensorType(x.dtype, (*x.shape[:start], math.prod(x.shape[start : end + 1], start=Dim.of(1)), *x.shape[end + 1 :]))
 
+    def shifted(self, *operands: TensorType) -> Op | None:
+        start, end = self._range(operands[0])
+        return replace(self, start=start + 1, end=end + 1)
+
     def torch_module(self, *operands: TensorType) -> str | None:
         return f"nn.Flatten({keywords(self, {'start': 'start_dim', 'end': 'end_dim'}).removeprefix(', ')})"
 
@@ -115,6 +120,9 @@ class Reshape(Reshaping):
             raise RuleError("NL220", f"`{self.name}` works out one size, but {self._shown()} holds -1 twice", at="sizes")
         self._require(x, known, divisible(x.elements, known), f"a multiple of the {known} of {self._shown()}")
         return TensorType(x.dtype, tuple(x.elements // known if size == -1 else size for size in self.sizes))
+
+    def shifted(self, *operands: TensorType) -> Op | None:
+        return replace(self, sizes=(Dim.symbol(BATCH), *self.infer(*operands).shape))
 
     def _shown(self) -> str:
         return f"[{', '.join(map(str, self.sizes))}]"
@@ -169,6 +177,10 @@ class Permute(ShapeOp):
             raise RuleError("NL208", f"`{self.name}` lists {len(self.axes)} axes, but `{{x}}` is {x}: it has {x.rank}", at="axes")
         return TensorType(x.dtype, tuple(x.shape[axis] for axis in distinct_axes(self.name, self.axes, x.rank, "axes")))
 
+    def shifted(self, *operands: TensorType) -> Op | None:
+        rank = operands[0].rank
+        return replace(self, axes=(0, *(axis % rank + 1 for axis in self.axes)))
+
     def derivatives(self, *operands: TensorType) -> Derivative:
         axes = distinct_axes(self.name, self.axes, operands[0].rank, "axes")
         return {"x": f"permute(g, {[axes.index(axis) for axis in range(len(axes))]})"}
@@ -203,6 +215,9 @@ class Transpose(ShapeOp):
         shape = list(x.shape)
         shape[a], shape[b] = shape[b], shape[a]
         return TensorType(x.dtype, tuple(shape))
+
+    def shifted(self, *operands: TensorType) -> Op | None:
+        return replace(self, a=shift_axis(self.a), b=shift_axis(self.b))
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
         if at.operand_types[0].rank == 2:
@@ -241,6 +256,9 @@ class Squeeze(Reshaping):
                 )
         return TensorType(x.dtype, tuple(size for i, size in enumerate(x.shape) if i not in axes))
 
+    def shifted(self, *operands: TensorType) -> Op | None:
+        return replace(self, axis=shift_axis(self.axis) if isinstance(self.axis, int) else tuple(map(shift_axis, self.axis)))
+
     def torch(self, at: Lowering, *arguments: Code) -> str:
         return f"{arguments[0].tight}.squeeze({self.axis})"
 
@@ -267,6 +285,9 @@ class Unsqueeze(Reshaping):
         (x,) = operands
         axis = normal_axis(self.name, self.axis, x.rank + 1)
         return TensorType(x.dtype, (*x.shape[:axis], Dim.of(1), *x.shape[axis:]))
+
+    def shifted(self, *operands: TensorType) -> Op | None:
+        return replace(self, axis=shift_axis(self.axis))
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
         return f"{arguments[0].tight}.unsqueeze({self.axis})"

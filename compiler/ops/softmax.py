@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, final
 
 from compiler.ir.dims import Dim, divisible
@@ -12,7 +12,7 @@ from compiler.ir.op import Code, Derivative, Lowering, Op, ParameterSpec, RuleEr
 from compiler.ir.signature import Positive
 from compiler.ir.types import TensorType
 from compiler.ops.arithmetic import number
-from compiler.ops.base import Unary, normal_axis, register, require_float, require_known
+from compiler.ops.base import Unary, normal_axis, register, require_float, require_known, shift_axis
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,12 +63,16 @@ class AxisActivation(Unary):
     """Abstract: one floating-point tensor with an axis in, the same type out."""
 
     family: ClassVar[str] = "activation"
+    broadcasts: ClassVar[bool] = False
     axis: int
 
     def infer(self, *operands: TensorType) -> TensorType:
         (x,) = operands
         normal_axis(self.name, self.axis, x.rank)
         return super().infer(x)
+
+    def shifted(self, *operands: TensorType) -> Op | None:
+        return replace(self, axis=shift_axis(self.axis))  # type: ignore[call-arg]
 
     def torch_module(self, *operands: TensorType) -> str | None:
         return f"{self.torch_class}(dim={self.axis})"
@@ -177,6 +181,9 @@ class Glu(Op):
     def infer(self, *operands: TensorType) -> TensorType:
         return parted_axis(self.name, operands[0], self.axis, 2, "x")
 
+    def shifted(self, *operands: TensorType) -> Op | None:
+        return replace(self, axis=shift_axis(self.axis))
+
     def _setting(self, *first: str) -> str:
         return ", ".join((*first, *([f"dim={self.axis}"] if self.axis != -1 else [])))
 
@@ -217,6 +224,9 @@ class Maxout(Op):
 
     def infer(self, *operands: TensorType) -> TensorType:
         return parted_axis(self.name, operands[0], self.axis, self.pieces, "pieces")
+
+    def shifted(self, *operands: TensorType) -> Op | None:
+        return replace(self, axis=shift_axis(self.axis))
 
     def derivatives(self, *operands: TensorType) -> Derivative:
         """The largest of a group get its gradient in equal parts."""

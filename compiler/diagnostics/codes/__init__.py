@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from compiler.diagnostics.codes import calls, data, files, names, program, runs, structure, syntax, types, weights
+from compiler.diagnostics.codes import calls, cells, data, files, names, program, runs, structure, syntax, types, weights
 from compiler.diagnostics.codes.code import Code
 
 __all__ = ["CODES", "Code", "join"]
@@ -25,6 +25,7 @@ CODES: Final[dict[str, Code]] = join(
     syntax.CODES,
     structure.CODES,
     names.CODES,
+    cells.CODES,
     types.CODES,
     calls.CODES,
     program.CODES,

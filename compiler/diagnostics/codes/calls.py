@@ -206,4 +206,14 @@ Bad:
 Good:
     init: {conv.weight: kaiming_normal}""",
     ),
+    Code(
+        "NL319",
+        "a cell applied to a tensor",
+        """A cell is one step of a recurrence. `scan` runs it over the time axis of a sequence.
+
+Bad:
+    rows -> lstm(64)
+Good:
+    rows -> scan(lstm(64))""",
+    ),
 )

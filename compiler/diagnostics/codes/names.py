@@ -52,16 +52,6 @@ Good:
     inputs: {tokens: "i64[N, T]"}""",
     ),
     Code(
-        "NL139",
-        "cells are not part of this version",
-        """Recurrences written as equations come with a later version of the compiler.
-
-Bad:
-    cells: {rnn(H): …}
-Good:
-    blocks: {mlp(H): …}""",
-    ),
-    Code(
         "NL140",
         "unknown name",
         """No input, entry, constant, block, network or op of that name can be seen from here. Entries see what stands above them,
@@ -183,7 +173,8 @@ Good:
     Code(
         "NL150",
         "a network of too many ops",
-        """A network may be made of 100,000 ops, with blocks counted as often as they are used. Copies of copies multiply.
+        """A network may be made of 100,000 ops, with blocks counted as often as they are used, one `repeat` of 20,000, and calls of
+networks and blocks go at most 64 deep. Copies of copies multiply.
 
 Bad:
     deep: repeat(1000, repeat(1000, relu))

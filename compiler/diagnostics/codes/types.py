@@ -287,4 +287,16 @@ Bad (x is [N, 64, 1, 1]):
 Good:
     layer_norm(flatten(x))""",
     ),
+    Code(
+        "NL231",
+        "a state changed by its step",
+        """A state has one type from step to step: what an equation gives as its next value must have the declared shape.
+
+Bad (x is [D]):
+    state: {h: [H]}
+    step: {h': tanh(x)}
+Good:
+    state: {h: [H]}
+    step: {h': tanh(W @ x)}""",
+    ),
 )

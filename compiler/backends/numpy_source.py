@@ -16,11 +16,13 @@ from compiler.backends.copying import copy_functions, emitted_names
 from compiler.backends.names import Names, class_name, docstring, identifier
 from compiler.backends.pieces import Landmarks, Line, Piece, Pieces, Shared, Slot, lines_key
 from compiler.backends.printer import BodyPrinter, PrintedLowering, Unit, inputs_note, tensor_operands
+from compiler.backends.scan_plain import ScanUse, collect_scans, families, landmarks, print_numpy_scan
 from compiler.backends.sharing import Reads, block_groups, collect_reads, output_fields, read_method, reads_by_forward
 from compiler.backends.sizes import Sizes
 from compiler.backends.wrapping import wrap
 from compiler.ir.graph import Call, Graph, Node, Value, called_networks, owns_parameters
 from compiler.ir.op import Code
+from compiler.ops.scan import Scan
 from compiler.passes.expand import calling_order, expand_all
 from compiler.passes.prune import prune
 
@@ -66,6 +68,8 @@ class NumpyFile:
     reads: dict[str, list[Reads]] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
     uses: dict[Graph, BlockUse] = field(default_factory=dict)
+    scans: dict[Graph, tuple[str, str]] = field(default_factory=dict)
+    """The function of each cell's graph, and the sizes it takes."""
     drawing: set[Graph] = field(default_factory=set)
     emitted: dict[str, Callable[..., Any]] = field(default_factory=dict)
     records: dict[tuple[str, Reads], str] = field(default_factory=dict)
@@ -112,6 +116,8 @@ def print_numpy(graphs: list[Graph], title: str = "") -> NumpyText:
     file = NumpyFile(names, collect_reads(order))
     networks = {graph.name: file.claim(class_name(graph.name)) for graph in order if graph.kind == "network"}
     steps = {graph.name: file.claim(graph.name) for graph in order if graph.kind == "step"}
+    for uses in collect_scans(order).values():
+        _print_scans(file, uses)
     for members in block_groups(order):
         _print_blocks(file, members)
     for graph in order:
@@ -158,12 +164,21 @@ class _Scope:
     def render(self, node: Node, arguments: tuple[Code, ...]) -> str:
         if isinstance(node.op, Call):
             return self._call(node, node.op, arguments)
+        if isinstance(node.op, Scan):
+            return self._scan(node, node.op, arguments)
         given = tensor_operands(node, arguments, lambda code, dtype: f"np.asarray({code}, np.{dtype.numpy_name})")
         held = [Code(f"{self.parameters}[{self.key(self.keys[value])}]") for value in node.parameters]
         text = node.op.numpy(PrintedLowering(node, self.sizes, self.file.emitted), *given, *held)
         self.draws = self.draws or "generator." in text
         self.held = self.held or bool(held)
         return text
+
+    def _scan(self, node: Node, op: Scan, arguments: tuple[Code, ...]) -> str:
+        name, constants = self.file.scans[op.cell.graph]
+        prefix = self.key(f"{node.prefix}.") if node.prefix else ("prefix" if self.prefix else '""')
+        before = [self.parameters, prefix] if node.parameters else []
+        self.held = self.held or bool(node.parameters)
+        return f"{name}({', '.join([*before, *op.arguments(arguments), *([constants] if constants else [])])})"
 
     def _call(self, node: Node, op: Call, arguments: tuple[Code, ...]) -> str:
         graph = op.graph
@@ -249,6 +264,30 @@ def _network_class(file: NumpyFile, graph: Graph, name: str) -> str:
         lines += ["", *_head(method, made, shared.comment(0), before=["self"], after=[], depth=1, networks=True)]
         lines += shared.lines(1)
     return "\n".join(lines)
+
+
+def _print_scans(file: NumpyFile, uses: list[ScanUse]) -> None:
+    """Functions for the cells of one name; those that differ in sizes alone share one."""
+    for family in families([(use, print_numpy_scan(use, file.taken, file.emitted)) for use in uses]):
+        cell = family[0][0].cell
+        name = file.claim(cell.name)
+        shared = Shared([lines for _, lines in family], [landmarks(use.cell) for use, _ in family])
+        for index, (use, _) in enumerate(family):
+            pieces = tuple(shared.keyword_arguments(index))
+            constants = Shared([[Line(0, ("(", *pieces, ")"))]], [Landmarks()]).lines()[0][1:-1] if pieces else ""
+            file.scans[use.cell.graph] = (name, constants)
+        (head,) = shared.lines(0, 1)[:1]
+        text = _scan_head(head, name, [item.signature for item in shared.parameters])
+        text += docstring(cell.doc, 1) if cell.doc else []
+        file.sections.append("\n".join([*text, *shared.lines(1)]))
+
+
+def _scan_head(head: str, name: str, constants: list[str]) -> list[str]:
+    code, _, comment = head.partition("  # ")
+    code = code.replace("def scan(", f"def {name}(", 1)
+    if constants:
+        code = code.replace(") -> ", f", *, {', '.join(constants)}) -> ", 1)
+    return [*wrap(code, 0, f"# {comment}" if comment else "")]
 
 
 def _print_blocks(file: NumpyFile, graphs: list[Graph]) -> None:

@@ -100,6 +100,18 @@ def inputs_note(inputs: dict[Value, str], sizes: Sizes) -> Pieces:
     return tuple(note)
 
 
+def size_lines(inputs: dict[Value, str], sizes: Sizes) -> Iterator[str]:
+    """`N, _, H, W = image.shape` where several sizes of one input are needed, `N = image.shape[0]` for one."""
+    used = dict(sizes.used)
+    for value, input_name in inputs.items():
+        axes = {name: text for name, text in used.items() if re.fullmatch(rf"{re.escape(input_name)}\.shape\[\d+\]", text)}
+        if len(axes) > 1:
+            names = {text: name for name, text in axes.items()}
+            yield f"{', '.join(names.get(f'{input_name}.shape[{axis}]', '_') for axis in range(value.type.rank))} = {input_name}.shape"
+            used = {name: text for name, text in used.items() if name not in axes}
+    yield from (f"{name} = {text}" for name, text in used.items())
+
+
 @final
 class BodyPrinter:
     """Prints units in order; `finish` prints what is returned and gives the statements, without the function's head.
@@ -239,16 +251,5 @@ class BodyPrinter:
             last = Line(self._depth, (f"return {code}",), shape_note(self._alone.type, self._sizes) if nested else ())
         else:
             last = Line(self._depth, (f"return {result({name: self._codes[value] for name, value in outputs.items()})}",))
-        head = [Line(self._depth, (text,)) for text in self._size_lines()]
+        head = [Line(self._depth, (text,)) for text in size_lines(self._inputs, self._sizes)]
         return [*head, *self._lines, last]
-
-    def _size_lines(self) -> Iterator[str]:
-        """`N, _, H, W = image.shape` where several sizes of one input are needed, `N = image.shape[0]` for one."""
-        used = dict(self._sizes.used)
-        for value, input_name in self._inputs.items():
-            axes = {name: text for name, text in used.items() if re.fullmatch(rf"{input_name}\.shape\[\d+\]", text)}
-            if len(axes) > 1:
-                names = {text: name for name, text in axes.items()}
-                yield f"{', '.join(names.get(f'{input_name}.shape[{axis}]', '_') for axis in range(value.type.rank))} = {input_name}.shape"
-                used = {name: text for name, text in used.items() if name not in axes}
-        yield from (f"{name} = {text}" for name, text in used.items())

@@ -15,12 +15,14 @@ from compiler.backends.constructors import constructor
 from compiler.backends.copying import copy_functions, emitted_names
 from compiler.backends.names import Names, class_name, docstring
 from compiler.backends.pieces import Landmarks, Line, Pieces, Shared, lines_key
+from compiler.backends.scan_plain import ScanUse, collect_scans, families, print_torch_scan, torch_class
 from compiler.backends.sharing import block_groups, collect_reads, read_method
 from compiler.backends.torch_functions import TorchFile, Use, print_function
 from compiler.backends.torch_modules import Modules, construction, find_modules, find_whole, is_attribute
 from compiler.backends.wrapping import wrap
 from compiler.front.values import BlockFunction, OpFunction
 from compiler.ir.graph import Call, Graph, Node
+from compiler.ops.scan import Scan
 from compiler.passes.expand import calling_order, expand_all, has_form, lacks_torch
 
 IMPORTS: Final = (
@@ -75,6 +77,8 @@ def print_torch(graphs: list[Graph], title: str = "") -> TorchText:
     file.reads = collect_reads(order)
     networks = {graph.name: file.claim_class(class_name(graph.name)) for graph in order if graph.kind == "network"}
     steps = {graph.name: file.claim(graph.name) for graph in order if graph.kind == "step"}
+    for uses in collect_scans(order).values():
+        _print_scans(file, uses)
     for members in block_groups(order):
         _print_blocks(file, members)
     for graph in order:
@@ -111,6 +115,9 @@ def is_stateless(graph: Graph) -> bool:
 
 
 def _constructor(file: TorchFile, node: Node) -> Pieces | None:
+    if isinstance(node.op, Scan):
+        scan = file.uses[node.op.cell.graph]
+        return (f"{scan.name}(", *scan.arguments, ")")
     if not isinstance(node.op, Call):
         text = node.op.torch_module(*node.operand_types)
         return None if text is None else constructor(text)
@@ -118,6 +125,18 @@ def _constructor(file: TorchFile, node: Node) -> Pieces | None:
     if use is None or use.function:
         return None
     return (f"{use.name}(", *use.arguments, ")")
+
+
+def _print_scans(file: TorchFile, uses: list[ScanUse]) -> None:
+    """Classes for the cells of one name; those that differ in sizes alone share one."""
+    printed = [(use, *print_torch_scan(use, file.taken, file.emitted)) for use in uses]
+    for family in families([(use, lines) for use, lines, _ in printed]):
+        name = file.claim_class(class_name(family[0][0].cell.name))
+        setup = next(count for use, _, count in printed if use is family[0][0])
+        text, shared = torch_class(name, family, setup)
+        for index, (use, _) in enumerate(family):
+            file.uses[use.cell.graph] = Use(name, False, tuple(shared.arguments(index)))
+        file.sections.append(text)
 
 
 def _variant(file: TorchFile, graph: Graph) -> Variant:

@@ -64,13 +64,15 @@ def split_items(text: str) -> list[str]:
 
 
 def _last_group(text: str) -> tuple[int, int] | None:
-    """The last outermost bracket that holds something."""
+    """The last outermost bracket that holds something; the first, the arguments, of a function's head."""
     found, start = None, 0
     for index, letter, level in _scan(text):
         if letter in PAIRS and level == 1:
             start = index
         elif letter in PAIRS.values() and level == 0 and index > start + 1:
             found = (start, index)
+            if text.startswith("def "):
+                break
     return found
 
 

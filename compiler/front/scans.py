@@ -58,7 +58,7 @@ def bidirectional(frame: Frame, partial: Partial, incoming: Argument | None) -> 
     with builder.open_group("bidirectional"):
         for name, reverse in (("forwards", False), ("reverse", True)):
             with builder.open_part(name):
-                made.append((yield _run(frame, replace(given, reverse=reverse), partial)))
+                made.append((yield _run(frame, replace(given, reverse=reverse), partial, name)))
             if isinstance(made[-1], Poison):
                 return POISON
     joined: dict[str, Value | None] = {}
@@ -211,7 +211,7 @@ def _read_arguments(frame: Frame, name: str, partial: Partial, incoming: Argumen
 
 
 def _report_cell(frame: Frame, name: str, partial: Partial, cells: list[Argument]) -> Poison:
-    help_text = f"write `{name}(lstm(64))` with a cell of `cells` or of `std/cells`"
+    help_text = f"write `{name}(lstm(64))` with a cell of `cells` or of `rnn/cells`"
     if not cells:
         frame.sink.report("NL304", f"`{name}` needs a cell", partial.span, help=help_text, notes=frame.notes)
     elif all(cell_of(item.value) is not None for item in cells):
@@ -228,7 +228,7 @@ def _report_cell(frame: Frame, name: str, partial: Partial, cells: list[Argument
     return POISON
 
 
-def _run(frame: Frame, given: _Given, partial: Partial) -> Task:
+def _run(frame: Frame, given: _Given, partial: Partial, name: str = "sequence") -> Task:
     builder = frame.builder
     assert builder is not None
     body = given.function.definition.body
@@ -247,9 +247,9 @@ def _run(frame: Frame, given: _Given, partial: Partial) -> Task:
     op = Scan(made.cell, given.reverse, tuple(given.states), given.lengths is not None, made.sizes)
     batch = sequences[0].type.shape[0]
     operands = list(sequences)
-    for name, argument in given.states.items():
+    for key, argument in given.states.items():
         state = coerce(frame, argument)
-        if not isinstance(state, Value) or not _fits(frame, name, body.name, op.state_type(name, batch), state, argument):
+        if not isinstance(state, Value) or not _fits(frame, key, body.name, op.state_type(key, batch), state, argument):
             return POISON
         operands.append(state)
     lengths = None if given.lengths is None else coerce(frame, given.lengths)
@@ -258,7 +258,7 @@ def _run(frame: Frame, given: _Given, partial: Partial) -> Task:
         if not isinstance(lengths, Value) or not _fits(frame, "lengths", "scan", wanted, lengths, given.lengths):
             return POISON
         operands.append(lengths)
-    results = builder.add(op, tuple(operands), partial.span, hints=(body.name, *made.cell.states))
+    results = builder.add(op, tuple(operands), partial.span, hints=(name, *made.cell.states))
     read: dict[str, Value] = dict(zip(("", *made.cell.states), results, strict=True))
     surface = Graph(body.name, "block", outputs=dict(read))
     return Applied(surface, read.get, partial.text, lengths)

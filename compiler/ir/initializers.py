@@ -148,6 +148,28 @@ class Ones(Initializer):
         return Constant(1.0).draw(generator, shape)
 
 
+@final
+@dataclass(frozen=True)
+class Orthogonal(Initializer):
+    """Orthonormal rows or columns, whichever are fewer, times `gain`; axes after the first count as one. Saxe et al. 2013, arXiv:1312.6120.
+
+    The Q of a Gaussian matrix's QR decomposition, with R's diagonal made positive so that every rotation is as likely.
+    """
+
+    name = "orthogonal"
+    gain: PositiveFloat = 1.0
+
+    def draw(self, generator: Any, shape: tuple[int, ...]) -> Any:
+        import numpy as np
+
+        rows, columns = shape[0] if shape else 1, math.prod(shape[1:])
+        flat = generator.normal(0.0, 1.0, (max(rows, columns), min(rows, columns)))
+        q, r = np.linalg.qr(flat)
+        q = q * np.where(np.diag(r) < 0, -1.0, 1.0)
+        return self.gain * (q if rows >= columns else q.T).reshape(shape)
+
+
 INITIALIZERS: dict[str, type[Initializer]] = {
-    item.name: item for item in (Constant, Uniform, Normal, FanInUniform, KaimingNormal, XavierUniform, XavierNormal, Zeros, Ones)
+    item.name: item
+    for item in (Constant, Uniform, Normal, FanInUniform, KaimingNormal, XavierUniform, XavierNormal, Orthogonal, Zeros, Ones)
 }

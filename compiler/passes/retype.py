@@ -12,6 +12,7 @@ from typing import Any
 from compiler.ir.graph import Call, Graph, Node, Parameter, Value
 from compiler.ir.op import Op
 from compiler.ir.types import DType, TensorType
+from compiler.ops.scan import Scan
 from compiler.passes.expand import calling_order
 
 
@@ -67,5 +68,10 @@ def retype_tensor(type: TensorType, dtype: DType) -> TensorType:
 def _retype_op(op: Op, dtype: DType, made: dict[Graph, Graph]) -> Op:
     if isinstance(op, Call):
         return Call(made[op.graph], op.reads, op.sizes)
+    if isinstance(op, Scan):
+        graph = op.cell.graph
+        if graph not in made:
+            made[graph] = _retype_one(graph, dtype, made)
+        return dataclasses.replace(op, cell=dataclasses.replace(op.cell, graph=made[graph]))
     changed: dict[str, Any] = {field.name: dtype for field in dataclasses.fields(op) if getattr(op, field.name) is DType.f32}
     return dataclasses.replace(op, **changed) if changed else op

@@ -276,18 +276,11 @@ def _print_scans(file: NumpyFile, uses: list[ScanUse]) -> None:
             pieces = tuple(shared.keyword_arguments(index))
             constants = Shared([[Line(0, ("(", *pieces, ")"))]], [Landmarks()]).lines()[0][1:-1] if pieces else ""
             file.scans[use.cell.graph] = (name, constants)
-        (head,) = shared.lines(0, 1)[:1]
-        text = _scan_head(head, name, [item.signature for item in shared.parameters])
-        text += docstring(cell.doc, 1) if cell.doc else []
-        file.sections.append("\n".join([*text, *shared.lines(1)]))
-
-
-def _scan_head(head: str, name: str, constants: list[str]) -> list[str]:
-    code, _, comment = head.partition("  # ")
-    code = code.replace("def scan(", f"def {name}(", 1)
-    if constants:
-        code = code.replace(") -> ", f", *, {', '.join(constants)}) -> ", 1)
-    return [*wrap(code, 0, f"# {comment}" if comment else "")]
+        (head,) = family[0][1][0].code
+        taken = "".join(f", {item.signature}" for item in shared.parameters)
+        text = str(head).replace("def scan(", f"def {name}(", 1).replace(") -> ", f"{', *' * bool(taken)}{taken}) -> ", 1)
+        lines = [*wrap(text, 0, shared.comment(0)), *(docstring(cell.doc, 1) if cell.doc else [])]
+        file.sections.append("\n".join([*lines, *shared.lines(1)]))
 
 
 def _print_blocks(file: NumpyFile, graphs: list[Graph]) -> None:

@@ -186,9 +186,9 @@ def _read_arguments(frame: Frame, name: str, partial: Partial, incoming: Argumen
                 frame, "NL302", f"`{name}` of `{body.name}` has no argument `{key}`", keyword_span(frame, item), key, known, help_text
             )
             return POISON
-    if not sequences and not any(key in partial.keywords for key in inputs):
-        return partial
     free = [key for key in inputs if key not in partial.keywords]
+    if free and not sequences:
+        return partial
     if len(free) != len(sequences):
         report_count(frame, body.name, inputs, len(sequences) + len(inputs) - len(free), partial.span)
         return POISON

@@ -76,9 +76,13 @@ class _Check:
         self._cell = cell
         self._name = cell.body.name
         self._good = True
-        self._equations = {item.written: item for item in cell.equations}
+        self._equations = {self._meant(item): item for item in cell.equations}
         self._parsed: dict[str, ast.Expr] = {}
         self._uses: dict[str, list[_Use]] = {}
+
+    def _meant(self, equation: Equation) -> str:
+        """What an equation defines; one for a state that lacks its prime is reported, and taken as if it had it."""
+        return f"{equation.name}'" if equation.name in self._cell.states else equation.written
 
     def run(self) -> Step | None:
         self._check_definitions()
@@ -86,7 +90,7 @@ class _Check:
         output = cell.output
         assert output is not None
         for equation in cell.equations:
-            self._parse(equation.written, equation.expression)
+            self._parse(self._meant(equation), equation.expression)
         self._parse("", output)
         if len(self._parsed) <= len(cell.equations):
             return None

@@ -56,7 +56,9 @@ def make_cell(frame: Frame, function: CellFunction, constants: dict[str, Any], s
     """The cell for inputs of these types at one step; BadInput where one does not fit, poison when reported."""
     key = (id(function.definition), tuple(constants.items()), steps)
     if key not in frame.elaboration.cells:
+        frame.elaboration.stepping.append(function.definition.body.name)
         frame.elaboration.cells[key] = yield _make(frame, function, constants, steps, span)
+        frame.elaboration.stepping.pop()
     return frame.elaboration.cells[key]
 
 
@@ -243,8 +245,6 @@ class _Work:
                 why = "it has weights of its own; those of a cell stand under `params`"
             elif node.op.random:
                 why = "it draws numbers, and a step must give the same for the same inputs"
-            elif node.op.family == "scan":
-                why = "a cell runs no other cell; chain two scans instead"
             if why is not None:
                 self.refuse(node, why)
                 good = False

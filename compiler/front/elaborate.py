@@ -59,6 +59,8 @@ class Elaboration:
         self.graphs: list[tuple[Graph, Body]] = []
         self.cells: dict[Any, Any] = {}
         self.steps: dict[int, Step | None] = {}
+        self.stepping: list[str] = []
+        """The cell that is being elaborated, if one is."""
         self._making: list[str] = []
         self._made = 0
         self._weights: dict[int, tuple[int, int]] = {}

@@ -13,6 +13,7 @@ from typing import Any, final
 from compiler.diagnostics import Label
 from compiler.front.binding import keyword_span, report_unknown, report_unknown_name
 from compiler.front.calls import coerce, rule_diagnostic
+from compiler.front.cell_checks import ordered_step
 from compiler.front.cells import BadInput, MadeCell, make_cell
 from compiler.front.graph_calls import bind_constants, report_count
 from compiler.front.scope import Frame, Local, Task
@@ -157,6 +158,10 @@ def call_cell(frame: Frame, function: CellFunction, partial: Partial, incoming: 
 
 def _read_arguments(frame: Frame, name: str, partial: Partial, incoming: Argument | None) -> _Given | Partial | Poison:
     """What a scan is given; the call itself where the sequence is still missing, poison when reported."""
+    if frame.elaboration.stepping:
+        message = f"`{name}` cannot stand in a cell: the steps of a cell run no other cell"
+        frame.sink.report("NL168", message, partial.span, help="chain two scans: `x -> scan(a) -> scan(b)`", notes=frame.notes)
+        return POISON
     sequences = [incoming] if incoming is not None else []
     cells: list[Argument] = []
     for item in partial.arguments:
@@ -175,7 +180,8 @@ def _read_arguments(frame: Frame, name: str, partial: Partial, incoming: Argumen
     assert found is not None
     function, call = found
     body = function.definition.body
-    if body.broken or any(isinstance(item.value, Poison) for item in partial.keywords.values()):
+    well = ordered_step(frame.elaboration, function.definition) is not None
+    if not well or any(isinstance(item.value, Poison) for item in partial.keywords.values()):
         return POISON
     inputs, states = list(body.inputs), list(function.definition.states)
     known = [*inputs, "lengths"] + ([*states, "reverse"] if name == "scan" else [])

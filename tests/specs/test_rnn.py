@@ -32,7 +32,7 @@ SIZES = {
 
 
 def checked_scan(cell: str, width: int) -> Checked:
-    text = f"netlang: 1\nuse: [rnn/cells]\nnetworks:\n  net:\n    inputs: {{x: [N, T, {width}]}}\n    layers: {{s: scan({cell})}}\n"
+    text = f"netlang: 1\nuse: [rnn/cells]\nnetworks:\n  net:\n    inputs: {{x: [N, T, {width}]}}\n    layers:\n      s: scan({cell})\n"
     checked = check(Source("test.yaml", text)).require()
     assert checked.diagnostics == ()
     return checked

@@ -18,7 +18,7 @@ from compiler.front.cell_checks import Step, ordered_step
 from compiler.front.evaluate import evaluate
 from compiler.front.graph_calls import show_constant
 from compiler.front.matching import Mismatch, match_types
-from compiler.front.scope import Frame, Task
+from compiler.front.scope import Frame, Local, Task
 from compiler.front.spec import CellDefinition
 from compiler.front.tree import Node, Scalar
 from compiler.front.values import POISON, Argument, CellFunction, Poison, is_constant
@@ -70,7 +70,7 @@ def _make(frame: Frame, function: CellFunction, constants: dict[str, Any], steps
     shown = ", ".join(f"{name}={show_constant(value)}" for name, value in constants.items())
     notes = (f"in cell `{body.name}({shown})`, used at {span}", *frame.notes)
     graph = Graph(body.name, "block", constants=dict(constants), doc=body.doc)
-    outer = Frame(frame.elaboration, function.scope, frame.local, body.key)
+    outer = Frame(frame.elaboration, function.scope, Local(dict(constants)), body.key)
     rules: tuple[InitRule, ...] = yield read_inits(outer, body.init)
     inner = make_frame(outer, body, graph, constants, notes, rules)
     declared = []

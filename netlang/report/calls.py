@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from compiler.front.values import BlockFunction, OpFunction, Partial
+from compiler.ir.cell import Cell
 from compiler.ir.signature import format_constant, signature_of
 
 
@@ -27,9 +28,12 @@ def describe_record(record: Any, *, named: bool = False, full: bool = False, alw
 
 
 def describe_value(value: object) -> str:
-    """A constant as a spec would write it: records by `describe_record`, ops and blocks (a block takes them) by name."""
+    """A constant as a spec would write it: records by `describe_record`, ops and blocks by name, cells with their sizes."""
     if isinstance(value, OpFunction):
         return value.op.name
+    if isinstance(value, Cell):
+        constants = (f"{name}={describe_value(item)}" for name, item in value.graph.constants.items())
+        return f"{value.name}({', '.join(constants)})"
     if isinstance(value, BlockFunction):
         return value.definition.name
     if isinstance(value, Partial):

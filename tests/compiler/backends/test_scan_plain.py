@@ -278,13 +278,12 @@ def test_states_of_any_shape_and_inputs_of_any_rank() -> None:
     wanted = np.zeros((2, 5, 6))
     states = []
     for row in range(2):
-        m, count = np.zeros((3, 2)), 0
+        m = np.zeros((3, 2))
         for t in range(5):
             weight = np.exp(p[row, t]) / np.exp(p[row, t]).sum(0)
             before = m
-            m = np.tanh(np.outer(A @ x[row, t], B @ weight.sum(0)) + m / (1 + count))
-            count += 1
-            wanted[row, t] = np.concatenate([m.sum(-1), before[:, 0] * count])
+            m = np.tanh(np.outer(A @ x[row, t], B @ weight.sum(0)) + m / (1 + t))
+            wanted[row, t] = np.concatenate([m.sum(-1), before[:, 0] * (t + 1)])
         states.append(m)
     for run in (run_torch, run_numpy):
         found, m, n = run(graph, weights, x, p)

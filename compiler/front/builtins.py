@@ -7,7 +7,7 @@ from typing import Any
 
 from compiler.front.calls import apply, coerce
 from compiler.front.constants import ConstantError, checked
-from compiler.front.limits import NODES
+from compiler.front.limits import REPEATED
 from compiler.front.matching import Mismatch, match_types
 from compiler.front.scope import Frame, Task
 from compiler.front.values import POISON, Argument, Function, NetworkFunction, Partial, Poison, describe
@@ -17,10 +17,6 @@ from compiler.ir.measure import multiply_adds, parameter_count, per_example
 from compiler.ir.types import TensorType
 
 LARGEST_REPEAT = 10_000
-
-
-def call_builtin(frame: Frame, name: str, partial: Partial, incoming: Argument | None) -> Any:
-    return BUILTINS[name](frame, partial, incoming)
 
 
 def _repeat(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
@@ -58,11 +54,11 @@ def _repeat(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
         frame.sink.report("NL317", "`repeat` makes tensors, and only constants can stand here", partial.span, notes=frame.notes)
         return POISON
     value: Any = incoming.value
+    before = frame.builder.size
     for _ in range(count.value):
-        if frame.builder.size >= NODES:
-            frame.sink.report(
-                "NL150", f"this repeats more than {NODES:,} ops", partial.span, help="repeat fewer times, or a block", notes=frame.notes
-            )
+        if frame.builder.size - before >= REPEATED:
+            message = f"this repeats more than {REPEATED:,} ops"
+            frame.sink.report("NL150", message, partial.span, help="repeat fewer times, or a block", notes=frame.notes)
             return POISON
         with frame.builder.open_copy():
             value = yield apply(frame, function.value, Argument(value, incoming.span, incoming.text), function.span, function.text)

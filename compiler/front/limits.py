@@ -16,5 +16,7 @@ INTEGER_DIGITS: Final = 19
 
 NODES: Final = 100_000
 """Ops that a network may be made of, blocks counted as often as they are used, and that a spec may make."""
+REPEATED: Final = 20_000
+"""Ops and calls that the copies of one `repeat` may be made of: a second's work for what a line can ask."""
 CALL_DEPTH: Final = 64
 """Levels of networks and blocks that call others."""

@@ -24,6 +24,7 @@ LONGER: dict[str, str] = {}
 ALLOWED: dict[str, str] = {
     "compiler/backends/execution.py:compile": "runs what a back end printed, under a name that tracebacks show",
     "compiler/backends/execution.py:exec": "the same",
+    "compiler/ops/registry.py:import_module": "loads the files of this folder that its own table names",
     "netlang/data/packages.py:import_module": "loads optional packages by names that stand in this code, never in a spec",
 }
 """Calls (`path.py:call`) that are otherwise never made, each with its reason."""

@@ -9,6 +9,7 @@ from types import CodeType
 from typing import Any
 
 from compiler.ir.op import EMITTED
+from compiler.ops import OPS
 
 
 def copy_functions(used: Iterable[Callable[..., Any]]) -> str:
@@ -24,6 +25,7 @@ LIBRARIES = frozenset({"np", "torch", "F"})
 
 def emitted_names(*libraries: str) -> set[str]:
     """Names of the functions that use one of the libraries (`np`, `torch`) or none: what variables beside them are not called."""
+    OPS.load_all()
     found = set()
     for name, function in EMITTED.items():
         order: dict[str, Callable[..., Any]] = {}

@@ -1,36 +1,19 @@
-"""The registry of ops, the families they share, and the checks that type rules are made of.
+"""The families that ops share, and the checks that type rules are made of.
 
 A type rule raises RuleError; the texts name what is wrong in the spec's own words (`{x}` is what was written for operand x).
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from functools import reduce
-from typing import Any, ClassVar, TypeVar, final
+from typing import Any, ClassVar
 
 from compiler.ir.dims import Dim
 from compiler.ir.op import PRODUCT, Code, Lowering, Op, RuleError, Sample, SampleTensor
 from compiler.ir.signature import signature_of
 from compiler.ir.types import BroadcastError, DType, TensorType, broadcast, promote
-
-T = TypeVar("T", bound=type[Op])
-
-OPS: dict[str, type[Op]] = {}
-
-
-def register(op: T) -> T:
-    """Class decorator: make an op known under its name; a second op of that name is refused."""
-    if op.name in OPS and OPS[op.name].__qualname__ != op.__qualname__:
-        raise ValueError(f"two ops are named {op.name}")
-    OPS[op.name] = op
-    return op
-
-
-def near_names(name: str, known: list[str]) -> list[str]:
-    """The known names that `name` may have been meant to be, best first."""
-    return difflib.get_close_matches(name, known, n=2, cutoff=0.7)
+from compiler.ops.registry import register
 
 
 def require_float(name: str, type: TensorType, operand: str = "x") -> None:
@@ -185,31 +168,14 @@ def keywords(record: Any, names: dict[str, str], *, skip: tuple[str, ...] = ()) 
     return "".join(parts)
 
 
-@final
-class UnknownOp(KeyError):
-    """No op of that name is registered."""
-
-
-def op_named(name: str) -> type[Op]:
-    """The op class registered under `name`; raises UnknownOp."""
-    try:
-        return OPS[name]
-    except KeyError:
-        raise UnknownOp(name) from None
-
-
 __all__ = [
-    "OPS",
     "Binary",
     "Lowering",
     "Unary",
-    "UnknownOp",
     "broadcast_types",
     "infix",
     "keywords",
-    "near_names",
     "normal_axis",
-    "op_named",
     "register",
     "require_float",
     "require_known",

@@ -162,12 +162,18 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     raise Damaged(f"`{MANIFEST}` does not match its own SHA-256")
 
 
+EMPTY_LOOKS = 5
+"""A folder that is renamed into and pruned while it is listed may look empty; one that looks so this often is."""
+
+
 def load_newest(run: Path) -> tuple[Checkpoint, tuple[Diagnostic, ...]]:
     """The newest checkpoint that verifies, and a warning where that is not the newest there is.
 
     Raises SpecError NL714 where there is none, NL715 where none verifies. Another process may be writing and pruning.
     """
+    looks = 0
     while True:
+        looks += 1
         paths = list_checkpoints(run)
         rejected: list[tuple[Path, str]] = []
         for path in paths:
@@ -177,7 +183,7 @@ def load_newest(run: Path) -> tuple[Checkpoint, tuple[Diagnostic, ...]]:
                 rejected.append((path, str(error)))
                 continue
             return found, _warn(found, rejected)
-        if all((path / MANIFEST).is_file() for path in paths):
+        if all((path / MANIFEST).is_file() for path in paths) and (paths or looks == EMPTY_LOOKS):
             break
     if not paths:
         raise failure("NL714", f"there is no checkpoint in `{run}`", help="give the folder of a run that has saved one, or start anew")

@@ -161,7 +161,7 @@ def make_op() -> type[Op]:
 def wave() -> Iterator[type[Op]]:
     made = netlang.register_op(make_op())
     yield made
-    del OPS[made.name]
+    OPS.remove(made.name)
 
 
 def test_a_plug_in_registers_an_op(wave: type[Op]) -> None:

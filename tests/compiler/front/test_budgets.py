@@ -1,4 +1,4 @@
-"""Small files that ask for much, and large ones with many mistakes: refused or checked in time that their size justifies."""
+"""Small files that ask for much are refused; with many mistakes, time grows with their number (a measurement, not by default)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from compiler.ir.graph import owned_parameters
 from compiler.source import Source
 
 HEAD = "netlang: 1\nnetworks:\n  net:\n    inputs: {x: [N, 8]}\n    layers:\n"
-SECONDS = 8.0
 
 
 def blocks(last: int, body: str) -> str:
@@ -38,12 +37,11 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_small_file_that_asks_for_too_much_is_refused(name: str) -> None:
-    start = time.process_time()
     checked = check(Source("spec.yaml", BOMBS[name]))
-    assert time.process_time() - start < SECONDS
     assert {item.code for item in checked.diagnostics} == {"NL150"}
 
 
+@pytest.mark.bench
 @pytest.mark.parametrize("entry", ["rleu(3)", "x + y{0}", "x -> linear(8, bais=true)", "x + 1", "x -> rleu{0}"])
 def test_many_mistakes_take_linear_time(entry: str) -> None:
     def seconds(count: int) -> float:

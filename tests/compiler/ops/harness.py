@@ -50,6 +50,7 @@ class PlainLowering(Lowering):
 
 def emitted_functions() -> dict[str, Any]:
     """A namespace in which the source of every emitted function was run, as in a printed file: with np and math alone."""
+    OPS.load_all()
     namespace: dict[str, Any] = {"np": np, "math": math}
     for function in EMITTED.values():
         source = textwrap.dedent(inspect.getsource(function))

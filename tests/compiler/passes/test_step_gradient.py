@@ -60,7 +60,7 @@ def draws_numbers(made: StepGradient) -> bool:
     return any(node.op.random and not node.operands for node in made.graph.nodes)
 
 
-@pytest.mark.parametrize("training", [set(), {"G"}, {"G", "D"}], ids=str)
+@pytest.mark.parametrize("training", [set(), {"G"}, {"G", "D"}], ids=lambda names: " ".join(sorted(names)) or "none")
 def test_graphs_are_flat_and_sound(training: set[str]) -> None:
     for made in gradients(make(), training):
         verify(made.graph)

@@ -160,12 +160,10 @@ class Orthogonal(Initializer):
     gain: PositiveFloat = 1.0
 
     def draw(self, generator: Any, shape: tuple[int, ...]) -> Any:
-        import numpy as np
-
         rows, columns = shape[0] if shape else 1, math.prod(shape[1:])
         flat = generator.normal(0.0, 1.0, (max(rows, columns), min(rows, columns)))
-        q, r = np.linalg.qr(flat)
-        q = q * np.where(np.diag(r) < 0, -1.0, 1.0)
+        q, r = flat.__array_namespace__().linalg.qr(flat)
+        q = q * (1.0 - 2.0 * (r.diagonal() < 0))
         return self.gain * (q if rows >= columns else q.T).reshape(shape)
 
 

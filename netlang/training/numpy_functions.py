@@ -17,7 +17,9 @@ from compiler.backends.parameters import initial_parameters
 from compiler.front.checked import Checked
 from compiler.ir.graph import Graph
 from compiler.ir.training import Step
-from compiler.passes.step_gradient import step_entries, step_gradient
+from compiler.passes.autodiff import DerivativeError
+from compiler.passes.step_gradient import StepGradient, step_entries, step_gradient
+from netlang.training.failures import failure
 from netlang.training.torch_functions import NO_LIMIT, program_graphs, program_networks, with_own_names, with_rows
 
 Function: TypeAlias = Callable[..., Any]
@@ -77,10 +79,18 @@ def trained_networks(steps: tuple[Step, ...]) -> frozenset[str]:
 
 def compile_steps(steps: list[Step], trained: frozenset[str], module: Any, *, entries: bool = False) -> tuple[CompiledStep, ...]:
     """The steps with their gradients; with `entries`, their forward passes with the value of every entry."""
-    made = [step_entries(step, trained) if entries else step_gradient(step, trained) for step in steps]
+    made = [step_entries(step, trained) if entries else _with_gradient(step, trained) for step in steps]
     loaded = load_steps(made, module)
     inputs = [tuple(value.name for value in item.graph.inputs) for item in made]
     return tuple(map(CompiledStep, loaded.functions, inputs, loaded.draws))
+
+
+def _with_gradient(step: Step, trained: frozenset[str]) -> StepGradient:
+    try:
+        return step_gradient(step, trained)
+    except DerivativeError as error:
+        message = f"NumPy has no gradient of `{error.op.name}`, which the step `{step.name}` goes through"
+        raise failure("NL727", message, step.span, help="train with PyTorch: `--backend torch`") from error
 
 
 def _bind(loaded: NumpyNetworks, graph: Graph, networks: Mapping[str, Any]) -> Function:

@@ -241,4 +241,14 @@ Bad:
 Good:
     netlang train lenet5 --backend numpy""",
     ),
+    Code(
+        "NL727",
+        "NumPy has no gradient of an op",
+        """The NumPy back end trains with gradients that the compiler derives. For the op named there is none yet; forward it runs.
+
+Bad:
+    netlang train rnn/digits_rows --backend numpy    # a scan
+Good:
+    netlang train rnn/digits_rows""",
+    ),
 )

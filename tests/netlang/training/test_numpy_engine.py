@@ -308,3 +308,13 @@ def test_program_without_data_draws_as_many_rows_as_its_batch(tmp_path: Path) ->
     (measured,) = (record.metrics["error"] for record in records if isinstance(record, EvaluationRecord))
     assert 0 < measured < losses[0]
     assert evaluate(make(DRAWN), tmp_path / "run", backend="numpy", dtype="f64") == {"error": measured}
+
+
+def test_an_op_without_a_gradient_is_named_at_its_step(tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as caught:
+        list(netlang.train("rnn/digits_rows", folder=tmp_path / "run", backend="numpy"))
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.code == "NL727"
+    assert "`scan`" in diagnostic.message
+    assert diagnostic.span is not None
+    assert diagnostic.span.text.startswith("cross_entropy")

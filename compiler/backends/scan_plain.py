@@ -8,7 +8,6 @@ give zeros; `reverse` runs from the last step to the first, so such steps come f
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, final
@@ -17,12 +16,13 @@ from compiler.backends.names import Names, docstring
 from compiler.backends.pieces import Landmarks, Line, Piece, Pieces, Shared, Slot, lines_key
 from compiler.backends.printer import BodyPrinter, PrintedLowering, Unit, inputs_note, size_lines, tensor_operands
 from compiler.backends.sizes import Sizes
+from compiler.backends.torch_first_values import SHAPELESS, print_first_values
 from compiler.backends.wrapping import wrap
 from compiler.front.spec import RESERVED as MODULE_NAMES
 from compiler.ir.cell import BATCH, Cell
 from compiler.ir.dims import Dim
 from compiler.ir.graph import Graph, Node, Value
-from compiler.ir.initializers import Initializer, Normal, Ones, Uniform, Zeros
+from compiler.ir.initializers import Initializer, Uniform
 from compiler.ir.op import Code
 from compiler.ir.types import TensorType
 from compiler.ops.scan import Scan
@@ -278,7 +278,7 @@ def families(cells: list[tuple[ScanUse, list[Line]]]) -> list[list[tuple[ScanUse
 def torch_setup(cell: Cell) -> list[Line]:
     """The statements of `__init__`: parameters, then their first numbers; the commonest of these in a loop."""
     lines = []
-    kinds: dict[Initializer, list[str]] = {}
+    kinds: dict[Initializer, int] = {}
     for item in cell.graph.parameters:
         pieces: list[Piece] = []
         for dim in item.type.shape:
@@ -286,15 +286,19 @@ def torch_setup(cell: Cell) -> list[Line]:
         shape = pieces or ["()"]
         dtype = "" if item.type.dtype.value == "f32" else f", dtype=torch.{item.type.dtype.torch_name}"
         lines.append(Line(2, (f"self.{item.key} = nn.Parameter(torch.empty(", *shape, f"{dtype}))")))
-        kinds.setdefault(item.init, []).append(item.key)
-    common = max(kinds, key=lambda init: len(kinds[init]), default=None)
+        if isinstance(item.init, SHAPELESS):
+            kinds[item.init] = kinds.get(item.init, 0) + 1
+    common = max(kinds, key=lambda init: kinds[init], default=None)
     if common is not None:
         bound = _root_bound(cell, common)
         lines += [Line(2, ("bound = 1 / math.sqrt(", bound, ")"))] if bound is not None else []
         lines.append(Line(2, ("for parameter in self.parameters():",)))
-        text = "nn.init.uniform_(parameter, -bound, bound)" if bound is not None else _torch_init(common, "parameter")
+        text = "nn.init.uniform_(parameter, -bound, bound)" if bound is not None else print_first_values(common, (), "parameter")
         lines.append(Line(3, (text,)))
-    lines += [Line(2, (_torch_init(init, f"self.{key}"),)) for init, keys in kinds.items() if init is not common for key in keys]
+    for item in cell.graph.parameters:
+        if item.init != common:
+            sizes = tuple(dim.constant or 0 for dim in item.type.shape)
+            lines.append(Line(2, (print_first_values(item.init, sizes, f"self.{item.key}"),)))
     return lines
 
 
@@ -304,19 +308,6 @@ def _root_bound(cell: Cell, init: Initializer) -> Piece | None:
         return None
     size = round(1 / init.high**2)
     return size_slot(cell, size) if size and 1 / math.sqrt(size) == init.high else None
-
-
-def _torch_init(init: Initializer, target: str) -> str:
-    """A call of `nn.init`."""
-    if isinstance(init, Uniform):
-        return f"nn.init.uniform_({target}, {init.low!r}, {init.high!r})"
-    if isinstance(init, Normal):
-        return f"nn.init.normal_({target}, {init.mean!r}, {init.std!r})"
-    if isinstance(init, Ones | Zeros):
-        return f"nn.init.{init.name}_({target})"
-    words = {"constant": f"constant_({target}, {getattr(init, 'value', 0.0)!r})", "orthogonal": f"orthogonal_({target})"}
-    fallback = f"xavier_uniform_({target})" if re.match("xavier", init.name) else f"kaiming_uniform_({target})"
-    return f"nn.init.{words.get(init.name, fallback)}"
 
 
 def torch_class(name: str, family: list[tuple[ScanUse, list[Line]]], setup: int) -> tuple[str, Shared]:

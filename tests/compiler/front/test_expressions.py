@@ -161,7 +161,7 @@ def test_tokens() -> None:
 @pytest.mark.bench
 def test_ten_thousand_short_expressions() -> None:
     texts = [f"l{number} + l{number + 1} -> conv({number}, 3, pad=1) -> relu" for number in range(10_000)]
-    began = time.perf_counter()
+    began = time.process_time()
     for text in texts:
         parse_expression(text)
-    assert time.perf_counter() - began < 1.2
+    assert time.process_time() - began < 1.2

@@ -15,10 +15,10 @@ from compiler.front.yaml import read_source
 
 
 def refusal(path: str | Path) -> SpecError:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(SpecError) as caught:
         read_source(path)
-    assert time.perf_counter() - began < 0.1
+    assert time.process_time() - began < 0.1
     assert [item.code for item in caught.value.diagnostics] == ["NL001"]
     return caught.value
 

@@ -59,7 +59,7 @@ def test_out_of_range(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["1" * 65536, "0x" + "f" * 65536, "0o" + "7" * 65536, "1" * 60000 + ".0"])
 def test_long_digits_cost_nothing(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(SpecError):
         plain_value(scalar(text))
-    assert time.perf_counter() - began < 0.02
+    assert time.process_time() - began < 0.02

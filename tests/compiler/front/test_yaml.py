@@ -115,9 +115,9 @@ BOMBS = {
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs_are_refused_at_once(name: str) -> None:
     read_tree(Source("spec.yaml", "a: 1"))
-    began = time.perf_counter()
+    began = time.process_time()
     found = mistakes(BOMBS[name])
-    assert time.perf_counter() - began < 0.1
+    assert time.process_time() - began < 0.1
     assert [item.code for item in found] == ["NL006"]
 
 

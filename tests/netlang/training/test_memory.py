@@ -46,10 +46,10 @@ HUGE = CLASSIFIER.replace("hidden: 8", "hidden: 2000000000").replace("-> batch_n
 
 def test_ten_terabytes_are_refused_at_once() -> None:
     checked = make(HUGE)
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(SpecError) as caught:
         require_memory(checked, 8)
-    assert time.perf_counter() - began < 0.05
+    assert time.process_time() - began < 0.05
     found = only(caught.value, "NL711")
     assert "TiB of memory" in found.message
     assert len(found.notes) == 3

@@ -128,11 +128,11 @@ ENTRY = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 def test_malformed_files_are_refused_at_once(data: bytes, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     path.write_bytes(data)
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(SpecError) as caught:
         read_weights(path, TYPES)
     assert reason in only(caught.value, "NL602").message
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 def test_every_truncation_and_every_flip_of_the_header_is_refused_or_harmless(tmp_path: Path) -> None:

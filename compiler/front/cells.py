@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
+from compiler.front import ast
 from compiler.front.batch import NoBatch, batch
 from compiler.front.bodies import make_frame, read_inits, read_lets, read_type, warn_unused_rules
 from compiler.front.builder import InitRule
@@ -20,7 +21,7 @@ from compiler.front.graph_calls import show_constant
 from compiler.front.matching import Mismatch, match_types
 from compiler.front.scope import Frame, Local, Task
 from compiler.front.spec import CellDefinition
-from compiler.front.tree import Node, Scalar
+from compiler.front.tree import Node, Scalar, Sequence
 from compiler.front.values import POISON, Argument, CellFunction, Poison, is_constant
 from compiler.ir.cell import BATCH, Cell
 from compiler.ir.dims import Dim
@@ -29,6 +30,9 @@ from compiler.ir.graph import Node as GraphNode
 from compiler.ir.initializers import FanInUniform, Initializer, Uniform
 from compiler.ir.types import TensorType
 from compiler.source import Span
+
+if TYPE_CHECKING:
+    from compiler.front.elaborate import Elaboration
 
 SHADOW = "_"
 """Put before a declared size's name while it is matched, so that it is not the caller's size of that name."""
@@ -50,6 +54,19 @@ class BadInput:
 
     mismatch: Mismatch
     declared: TensorType
+
+
+def size_names(elaboration: Elaboration, definition: CellDefinition) -> set[str]:
+    """The names that stand alone for a size in a cell's inputs, states or weights."""
+    nodes = [pair.value for table in (definition.body.inputs, definition.states) for pair in table.values()]
+    nodes += [weight.sizes for weight in definition.weights.values()]
+    found: set[str] = set()
+    for node in nodes:
+        scalars = node.items if isinstance(node, Sequence) else [node]
+        for expr in (elaboration.parse(item) for item in scalars if isinstance(item, Scalar)):
+            parts = expr.items if isinstance(expr, ast.Index) else (expr,) if isinstance(node, Sequence) else ()
+            found.update(part.name for part in parts if isinstance(part, ast.Name))
+    return found
 
 
 def make_cell(frame: Frame, function: CellFunction, constants: dict[str, Any], steps: tuple[TensorType, ...], span: Span) -> Task:

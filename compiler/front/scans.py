@@ -14,13 +14,14 @@ from compiler.diagnostics import Label
 from compiler.front.binding import keyword_span, report_unknown, report_unknown_name
 from compiler.front.calls import coerce, rule_diagnostic
 from compiler.front.cell_checks import ordered_step
-from compiler.front.cells import BadInput, MadeCell, make_cell
-from compiler.front.graph_calls import bind_constants, report_count
+from compiler.front.cells import BadInput, MadeCell, make_cell, size_names
+from compiler.front.graph_calls import bind_constants, report_count, show_constant
 from compiler.front.scope import Frame, Local, Task
 from compiler.front.values import POISON, Applied, Argument, CellFunction, Partial, Poison, Unresolved, describe, is_constant, is_tensor
 from compiler.ir.dims import Dim, compare
 from compiler.ir.graph import Graph, Value
 from compiler.ir.op import RuleError
+from compiler.ir.signature import LARGEST_INTEGER
 from compiler.ir.types import DType, TensorType
 from compiler.ops import op_named
 from compiler.ops.scan import Scan
@@ -242,7 +243,7 @@ def _run(frame: Frame, given: _Given, partial: Partial, name: str = "sequence") 
     call = given.cell
     constants = yield bind_constants(frame, inner, given.function.definition.header, list(call.arguments), call.keywords, call)
     sequences = _read_sequences(frame, given)
-    if constants is None or sequences is None or _has_open_constant(frame, given, constants):
+    if constants is None or sequences is None or _has_bad_size(frame, given, constants):
         return POISON
     steps = tuple(TensorType(item.type.dtype, item.type.shape[2:]) for item in sequences)
     made = yield make_cell(frame, given.function, constants, steps, partial.span)
@@ -270,12 +271,19 @@ def _run(frame: Frame, given: _Given, partial: Partial, name: str = "sequence") 
     return Applied(surface, read.get, partial.text, lengths)
 
 
-def _has_open_constant(frame: Frame, given: _Given, constants: dict[str, Any]) -> bool:
-    """Report a constant of a cell that is a size without a number."""
+def _has_bad_size(frame: Frame, given: _Given, constants: dict[str, Any]) -> bool:
+    """Report a constant of a cell that is a size without a number, or stands for a size and cannot be one."""
+    name_of_cell = given.function.definition.body.name
+    sizes = size_names(frame.elaboration, given.function.definition)
     for name, value in constants.items():
         if isinstance(value, Dim) and value.constant is None:
-            message = f"`{name}` of `{given.function.definition.body.name}` must be a number, but it is the size `{value}`"
+            message = f"`{name}` of `{name_of_cell}` must be a number, but it is the size `{value}`"
             frame.sink.report("NL205", message, given.cell.span, help="give the network's input a number there", notes=frame.notes)
+            return True
+        number = value.constant if isinstance(value, Dim) else value
+        if name in sizes and (type(number) is not int or not 1 <= number <= LARGEST_INTEGER):
+            message = f"`{name}` of `{name_of_cell}` is a size, a positive integer, but it is {show_constant(value)}"
+            frame.sink.report("NL305", message, given.cell.span, notes=frame.notes)
             return True
     return False
 

@@ -157,7 +157,7 @@ class _Work:
                 values[name] = self._builder.add_input(name, state)
         for name, weight in self._definition.weights.items():
             type = yield self._declared(name, weight.sizes, weight.place)
-            known = not isinstance(type, Poison) and self._require_known(name, type, weight.place)
+            known = not isinstance(type, Poison) and self._require_weight(name, type, weight.place)
             good = good and known
             if known:
                 value = values[name] = Value(type, name)
@@ -181,8 +181,17 @@ class _Work:
             return POISON
         return type
 
-    def _require_known(self, name: str, type: TensorType, place: Span) -> bool:
-        """A weight has sizes that are numbers."""
+    def _require_weight(self, name: str, type: TensorType, place: Span) -> bool:
+        """A weight has sizes that are numbers, and floats in it, for it is trained."""
+        if not type.dtype.is_float:
+            self._frame.sink.report(
+                "NL210",
+                f"the weight `{name}` is {type}: only floating-point numbers can be trained",
+                place,
+                help="use a float dtype, or make it an input",
+                notes=self._frame.notes,
+            )
+            return False
         opened = sorted({symbol for dim in type.shape for symbol in dim.symbols})
         if opened:
             self._frame.sink.report(

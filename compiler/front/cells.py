@@ -188,7 +188,7 @@ class _Work:
                 "NL210",
                 f"the weight `{name}` is {type}: only floating-point numbers can be trained",
                 place,
-                help="use a float dtype, or make it an input",
+                help="leave the dtype out, or make it an input",
                 notes=self._frame.notes,
             )
             return False

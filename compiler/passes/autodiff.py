@@ -8,7 +8,7 @@ what was added can be differentiated again. A value that does not depend on anot
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, final
 
@@ -43,6 +43,17 @@ def differentiate(graph: Graph, output: Value, wanted: Sequence[Value]) -> list[
         return [None] * len(wanted)
     work = _Work(graph, active)
     work.start(output)
+    for node in reversed(list(graph.nodes)):
+        if any(value in work.gradients for value in node.results):
+            work.visit(node)
+    return [work.gradients.get(value) for value in wanted]
+
+
+def pull_back(graph: Graph, seeds: Mapping[Value, Value], wanted: Sequence[Value]) -> list[Value | None]:
+    """Add nodes for the gradients of the sum of `value * seed` over `seeds`, with respect to each of `wanted`."""
+    active = _depending(graph, wanted)
+    work = _Work(graph, active)
+    work.gradients.update((value, seed) for value, seed in seeds.items() if value in active)
     for node in reversed(list(graph.nodes)):
         if any(value in work.gradients for value in node.results):
             work.visit(node)

@@ -1,0 +1,182 @@
+"""What printed scans on torch share: the `torch.autograd.Function` around NumPy functions, and memory that is used again.
+
+The text is printed as it stands; names in it are `np`, `torch`, `F`, `math`, `threading` and `forward_ad`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+HEAD: Final = """from __future__ import annotations
+
+import math
+import threading
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch.autograd import forward_ad
+"""
+
+RUNTIME: Final = '''
+class ScanFunction(torch.autograd.Function):
+    """A scan by NumPy functions on the memory of CPU tensors; gradients of its gradients are those of the plain loop."""
+
+    @staticmethod
+    def forward(ctx, scan, lengths, reverse, sequences, *tensors):
+        forward, _, ranks, loop = scan
+        arrays = [None if item is None else item.detach().numpy() for item in tensors]
+        given = [scan_sequence(item, reverse) for item in arrays[:sequences]]
+        given += scan_masks(None if lengths is None else lengths.numpy(), given[0].shape[0], ranks, reverse)
+        keep = any(ctx.needs_input_grad)
+        buffers = ScanBuffers()
+        outputs, *states, saved = forward(*given, *arrays[sequences:], keep, buffers.empty)
+        buffers.give_back(saved if keep else ())
+        result = torch.from_numpy(outputs[::-1].copy() if reverse else outputs)
+        if keep:
+            ctx.scan, ctx.lengths, ctx.reverse, ctx.sequences = scan, lengths, reverse, sequences
+            ctx.given, ctx.saved, ctx.buffers = given, saved, buffers
+            ctx.save_for_backward(result, *tensors)
+            ctx.set_materialize_grads(False)
+        return result, *map(torch.from_numpy, states)
+
+    @staticmethod
+    def backward(ctx, grad_outputs, *grad_states):
+        outputs, *tensors = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return None, None, None, None, *scan_gradients(ctx, tensors, grad_outputs, grad_states)
+        grads = [None if item is None else item.numpy() for item in grad_states]
+        first = np.zeros(outputs.shape, outputs.detach().numpy().dtype) if grad_outputs is None else grad_outputs.numpy()
+        first = first[::-1].copy() if ctx.reverse else np.ascontiguousarray(first)
+        inward = any(ctx.needs_input_grad[4 : 4 + ctx.sequences])
+        weights = [item.detach().numpy() for item in tensors[ctx.sequences + len(grads) :]]
+        buffers = ScanBuffers()
+        found = list(ctx.scan[1](first, *grads, *ctx.given, *weights, ctx.saved, inward, buffers.empty))
+        buffers.give_back()
+        for index in range(ctx.sequences):
+            if found[index] is not None:
+                found[index] = np.swapaxes(found[index][::-1].copy() if ctx.reverse else found[index], 0, 1)
+        needed = zip(found, ctx.needs_input_grad[4:], strict=True)
+        return None, None, None, None, *(torch.from_numpy(item) if wanted and item is not None else None for item, wanted in needed)
+
+
+class ScanBuffers:
+    """Memory of calls that are over, for the next ones: fresh pages cost more than what is computed in them.
+
+    Arrays that are saved for a backward pass come back when its graph is gone; at most POOL bytes lie ready.
+    """
+
+    POOL = 2**28
+    ready = {}
+    lock = threading.Lock()
+
+    def __init__(self):
+        self.taken = {}
+
+    def empty(self, shape, dtype):
+        with self.lock:
+            known = self.ready.get((shape, dtype))
+            array = known.pop() if known else None
+        if array is None:
+            array = np.empty(shape, dtype)
+        self.taken[id(array)] = array
+        return array
+
+    def give_back(self, kept=()):
+        """All but those kept, which stay taken until this object is gone."""
+        kept = {id(array): self.taken[id(array)] for array in kept if id(array) in self.taken}
+        with self.lock:
+            for key, array in self.taken.items():
+                if key not in kept:
+                    self.ready.setdefault((array.shape, array.dtype), []).append(array)
+            while sum(array.nbytes for arrays in self.ready.values() for array in arrays) > self.POOL:
+                oldest = next(iter(self.ready))
+                self.ready[oldest].pop()
+                if not self.ready[oldest]:
+                    del self.ready[oldest]
+        self.taken = kept
+
+    def __del__(self):
+        self.give_back()
+
+
+def scan_gradients(ctx, tensors, grad_outputs, grad_states):
+    """Gradients that can be differentiated again: of the plain loop, run once more."""
+    needed = [index for index, wanted in enumerate(ctx.needs_input_grad[4:]) if wanted]
+    with torch.enable_grad():
+        outputs, *states = ctx.scan[3](ctx.lengths, ctx.reverse, *tensors)
+        pairs = [(outputs, None if grad_outputs is None else grad_outputs.transpose(0, 1)), *zip(states, grad_states, strict=True)]
+        pairs = [(value, grad) for value, grad in pairs if grad is not None and value.requires_grad]
+        values, grads = [value for value, _ in pairs], [grad for _, grad in pairs]
+        made = torch.autograd.grad(values, [tensors[index] for index in needed], grads, create_graph=True, allow_unused=True)
+    found = dict(zip(needed, made, strict=True))
+    return [found.get(index) for index in range(len(tensors))]
+
+
+def scan_products(work):
+    """How products are done, by their multiply-adds a step: `product` in the loop, on what `steps` and `fixed` make of arrays.
+
+    Large ones are torch's, on the same memory; calls for small ones cost less with NumPy.
+    """
+    if work < 2**20:
+
+        def same(array, lanes):
+            return array
+
+        def squeezed(array, lanes):
+            return array[0] if array.ndim == 3 and lanes == 1 else array
+
+        return np.matmul, same, squeezed, torch.from_numpy
+
+    def steps(array, lanes):
+        tensor = torch.from_numpy(array)
+        return (tensor if tensor.ndim == 4 else tensor.unsqueeze(1).expand(-1, lanes, -1, -1)).unbind(0)
+
+    def fixed(array, lanes):
+        tensor = torch.from_numpy(array)
+        return tensor if tensor.ndim == 3 else tensor.expand(lanes, -1, -1)
+
+    return lambda left, right, out: torch.bmm(left, right, out=out), steps, fixed, torch.from_numpy
+
+
+def scan_sequence(array, reverse):
+    """A sequence [N, T, …] as [T, N, …], contiguous and in the order of the steps."""
+    array = array.swapaxes(0, 1)
+    return np.ascontiguousarray(array[::-1].copy("C") if reverse else array)
+
+
+def scan_masks(lengths, steps, ranks, reverse):
+    """Which rows go on at each step, [T, N, 1 …], one for each rank of what is masked."""
+    if lengths is None:
+        return []
+    going = np.arange(steps)[::-1 if reverse else 1, None] < lengths
+    return [going.reshape(*going.shape, *[1] * (rank - 1)) for rank in ranks]
+
+
+def is_transformed():
+    """Whether `torch.func` or forward-mode differentiation is at work, which composed operations alone bear."""
+    return not torch.compiler.is_compiling() and (torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0)
+
+
+def suits_arrays(tensors):
+    """Whether NumPy may work on the memory of these tensors: plain ones on the CPU, of one floating-point type, traced by nobody."""
+    floats = {item.dtype for item in tensors if item.dtype.is_floating_point}
+    if len(floats) != 1 or not floats <= {torch.float32, torch.float64}:
+        return False
+    if any(item.device.type != "cpu" or type(item) not in (torch.Tensor, torch.nn.Parameter) for item in tensors):
+        return False
+    if torch.compiler.is_exporting() or torch.jit.is_tracing():
+        return False
+    return not is_transformed()
+
+
+def scan_arrays(scan, lengths, reverse, sequences, tensors):
+    """The scan by its NumPy functions: outputs [N, T, …] and final states. A compiler calls it as it is."""
+    call = torch.compiler.disable(apply_scan) if torch.compiler.is_compiling() else apply_scan
+    return call(scan, lengths, reverse, sequences, *tensors)
+
+
+def apply_scan(*arguments):
+    outputs, *states = ScanFunction.apply(*arguments)
+    return outputs.transpose(0, 1), *states
+'''

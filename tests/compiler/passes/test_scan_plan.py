@@ -10,7 +10,7 @@ from compiler.ir.graph import Value
 from compiler.passes.scan_algebra import CARRIED, Program
 from compiler.passes.scan_groups import group_steps
 from compiler.passes.scan_plan import ScanPlan, plan_scan
-from tests.compiler.passes.test_scan_recognize import cell
+from tests.compiler.backends.stepping import cell
 
 CELLS = ["rnn(5)", "lstm(5)", "peephole_lstm(5)", "coupled_lstm(5)", "gru(5)", "gru_before(5)", "mgu(5)", "fgr(5)", "niaf(5)"]
 

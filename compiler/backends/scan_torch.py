@@ -1,5 +1,5 @@
-"""Prints what runs a scan on torch: PyTorch's own kernel for cells that are its own, NumPy functions behind a `torch.autograd.Function`
-for all others, and the plain loop where neither can be.
+"""Prints what runs a scan on torch: PyTorch's own kernel for cells that are its own, where it is faster, NumPy functions behind a
+`torch.autograd.Function` for all others, and the plain loop where neither can be.
 
 On CPU tensors of one type, f32 or f64, the NumPy functions work on the tensors' own memory. The plain loop runs on other devices and
 types, while a graph is traced or exported, under `torch.func` and forward-mode differentiation; and it is differentiated wherever
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Final, final
 
 from compiler.backends.copying import copy_functions
 from compiler.backends.execution import execute
@@ -22,6 +22,9 @@ from compiler.backends.scan_vendor import print_vendor
 from compiler.backends.scan_ways import ScanWay, choose_way
 from compiler.ir.cell import Cell
 from compiler.passes.scan_plan import plan_scan
+
+FIRST: Final = {"lstm": "", "gru": " and not torch.is_grad_enabled()"}
+"""Which of torch's kernels beat the printed functions on the CPU, and when: its LSTM is fused, its GRU and RNN are made of single ops."""
 
 
 @final
@@ -52,7 +55,7 @@ def print_torch_kernel(cell: Cell, name: str, *, lengths: bool = False) -> Torch
     texts.append(_loop(cell, name, used, lengths=lengths))
     if way.vendor is not None:
         texts.append(print_vendor(cell, way.vendor, f"{name}_vendor"))
-    texts.append(_entrance(cell, name, kernels, vendor=way.vendor is not None))
+    texts.append(_entrance(cell, name, kernels, way.vendor.kind if way.vendor is not None else ""))
     return TorchScan(name, "\n\n\n".join(texts), used, way)
 
 
@@ -70,8 +73,8 @@ def _loop(cell: Cell, name: str, used: dict[str, Callable[..., Any]], *, lengths
     return "\n".join([*head, *lines])
 
 
-def _entrance(cell: Cell, name: str, kernels: dict[bool, ScanText], *, vendor: bool) -> str:
-    """The function that chooses: torch's own kernel where it is one, NumPy on tensors that suit it, the plain loop else."""
+def _entrance(cell: Cell, name: str, kernels: dict[bool, ScanText], vendor: str) -> str:
+    """The function that chooses. What is torch's own runs there where that is faster (`FIRST`)."""
     keys = [item.key for item in cell.graph.parameters]
     scans = []
     for masked, kernel in kernels.items():
@@ -82,17 +85,21 @@ def _entrance(cell: Cell, name: str, kernels: dict[bool, ScanText], *, vendor: b
     chosen = f"{name.upper()}_SCAN if lengths is None else {name.upper()}_MASKED_SCAN" if masked else f"{name.upper()}_SCAN"
     sequences = ", ".join(f"sequence_{index}" for index in range(len(cell.inputs)))
     words = [*(f"{state}=None" for state in cell.states), *(["lengths=None"] if masked else []), "reverse=False"]
-    own = f"{name}_vendor(reverse, *tensors)"
-    free = f"{'lengths is None and ' * masked}not is_transformed()"
+    own = " and ".join(["lengths is None"] * masked + ["not is_transformed()"])
+    call = f"        return {name}_vendor(reverse, *tensors)"
     lines = [
         *scans,
         "",
         "",
         f"def {name}_scan({sequences}, *, {', '.join([*words, *keys])}):",
         f"    tensors = [{', '.join([sequences, *cell.states, *keys])}]",
-        *([f"    if {free}:", f"        return {own}"] if vendor else []),
+    ]
+    if vendor in FIRST:
+        lines += [f"    if {own}{FIRST[vendor]}:", call]
+    lines += [
         "    if suits_arrays([item for item in tensors if item is not None]):",
         f"        return scan_arrays({chosen}, {lengths}, reverse, {len(cell.inputs)}, tensors)",
+        *([f"    if {own}:", call] if vendor and FIRST.get(vendor) != "" else []),
         f"    return {name}_loop({lengths}, reverse, *tensors)",
     ]
     return "\n".join(lines)

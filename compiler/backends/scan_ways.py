@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, final
+from typing import Final, Literal, TypeAlias, final
 
 from compiler.backends.scan_vendor import TITLES
 from compiler.ir.cell import Cell
 from compiler.passes.autodiff import DerivativeError
 from compiler.passes.scan_plan import Unsupported, plan_scan
 from compiler.passes.scan_recognize import NotVendor, VendorCell, recognize
+
+SLOWER: Final[dict[str, str]] = {
+    "gru": ", which on the CPU are differentiated by printed functions, for these are faster",
+    "rnn_tanh": ", which on the CPU are run by printed functions, for these are faster",
+    "rnn_relu": ", which on the CPU are run by printed functions, for these are faster",
+}
+"""What a vendor's kernel does not do, by kind; see `scan_torch.FIRST`."""
 
 WayKind: TypeAlias = Literal["vendor", "arrays", "loop"]
 
@@ -40,7 +47,7 @@ def choose_way(cell: Cell, *, lengths: bool = False, torch: bool = True) -> Scan
             reason = f"not an LSTM, GRU or RNN of PyTorch: {error.reason}"
         else:
             if not lengths:
-                return ScanWay("vendor", f"its equations are those of {TITLES[vendor.kind]}", vendor)
+                return ScanWay("vendor", f"its equations are those of {TITLES[vendor.kind]}{SLOWER.get(vendor.kind, '')}", vendor)
             reason = "rows have lengths of their own"
     try:
         plan_scan(cell, masked=lengths)

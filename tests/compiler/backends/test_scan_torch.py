@@ -123,3 +123,18 @@ def test_compiled_code_calls_the_scan_as_it_is() -> None:
     assert_close(compiled(x, **weights), scan(x, **weights), 0)
     wanted = torch.autograd.grad(pull(scan(x, **weights)), [x])
     assert_close(torch.autograd.grad(pull(compiled(x, **weights)), [x]), wanted, 0)
+
+
+@pytest.mark.parametrize(("call", "printed"), [("lstm(3)", False), ("gru(3)", True), ("rnn(3)", True), ("peephole_lstm(3)", True)])
+def test_gradients_are_by_whichever_is_faster_on_the_cpu(call: str, printed: bool) -> None:
+    """torch's LSTM is fused; its GRU and RNN differentiate op by op, and printed functions are faster."""
+    made, scan, x, weights = prepared(call, 2, 4)
+    results = scan(x, **weights)
+    pending, seen = [results[0].grad_fn], set()
+    while pending:
+        node = pending.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            pending += [item for item, _ in node.next_functions]
+    assert any("ScanFunction" in node.name() for node in seen) == printed
+    assert_close(results, run_scan(made, [x], [None] * len(made.states), list(weights.values())), 1e-10)

@@ -22,6 +22,7 @@ from compiler.backends.torch_modules import Modules, construction, find_modules,
 from compiler.backends.wrapping import wrap
 from compiler.front.values import BlockFunction, OpFunction
 from compiler.ir.graph import Call, Graph, Node
+from compiler.ir.types import TensorType
 from compiler.ops.scan import Scan
 from compiler.passes.expand import calling_order, expand_all, has_form, lacks_torch
 
@@ -221,8 +222,8 @@ def _function_words(graph: Graph) -> list[str]:
 
 
 def _landmarks(graph: Graph) -> Landmarks:
-    def width(value: object) -> str:
-        shape = value.shape  # type: ignore[attr-defined]
+    def width(type: TensorType) -> str:
+        shape = type.shape
         return str(shape[1] if len(shape) > 2 else shape[-1]) if shape else ""
 
     output = next(iter(graph.outputs.values()))

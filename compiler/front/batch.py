@@ -15,7 +15,7 @@ from compiler.ir.dims import Dim
 from compiler.ir.graph import Graph, Node, Parameter, Value
 from compiler.ir.op import Batching, Op
 from compiler.ir.types import TensorType
-from compiler.ops import op_named
+from compiler.ops import make_op
 
 
 @final
@@ -95,7 +95,7 @@ class _Batch(Batching):
     def _align(self, value: Value, rank: int) -> Value:
         """Axes of size 1 behind the batch's until an example has `rank` of them."""
         while value.type.rank < rank + 1:
-            (value,) = self._results(self.apply(op_named("unsqueeze")(axis=1), value))  # type: ignore[call-arg]
+            (value,) = self._results(self.apply(make_op("unsqueeze", axis=1), value))
         return value
 
     def _give_axis(self, value: Value) -> Value:
@@ -105,7 +105,7 @@ class _Batch(Batching):
             return made
         if made not in self._expanded:
             sizes = with_batch(made.type).shape
-            (self._expanded[made],) = self._results(self.apply(op_named("expand")(sizes=sizes), made))  # type: ignore[call-arg]
+            (self._expanded[made],) = self._results(self.apply(make_op("expand", sizes=sizes), made))
         return self._expanded[made]
 
     def apply(self, op: Op, *operands: Any) -> Any:

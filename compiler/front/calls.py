@@ -39,7 +39,7 @@ from compiler.ir.graph import Value
 from compiler.ir.op import Op, RuleError
 from compiler.ir.signature import signature_of
 from compiler.ir.types import DType, TensorType
-from compiler.ops import op_named
+from compiler.ops import make_op
 from compiler.source import Span
 
 OPERAND = re.compile(r"\{(\w+)\}")
@@ -372,7 +372,7 @@ def _scalar(frame: Frame, value: Any, partner: TensorType | None) -> Value:
         dtype = DType.bool
     elif isinstance(value, float) and not dtype.is_float:
         dtype = DType.f32
-    return frame.builder.add(op_named("scalar")(value=value, dtype=dtype), ())[0]  # type: ignore[call-arg]
+    return frame.builder.add(make_op("scalar", value=value, dtype=dtype), ())[0]
 
 
 def rule_diagnostic(frame: Frame, error: RuleError, arguments: dict[str, Argument], span: Span) -> Diagnostic:

@@ -32,7 +32,7 @@ from compiler.front.values import (
 from compiler.ir.dims import Dim
 from compiler.ir.graph import Value
 from compiler.ir.op import RuleError
-from compiler.ops import op_named
+from compiler.ops import make_op
 from compiler.source import Span
 
 OPERATORS = {
@@ -203,7 +203,7 @@ def _index(frame: Frame, expr: ast.Index) -> Task:
     tensor = coerce(frame, Argument(base, frame.span(expr.base), frame.text(expr.base), expr.base))
     if not isinstance(tensor, Value) or frame.builder is None or not frame.elaboration.spend(frame.span(expr)):
         return POISON
-    op = op_named("index")(items=tuple(items))  # type: ignore[call-arg]
+    op = make_op("index", items=tuple(items))
     try:
         return frame.builder.add(op, (tensor,), frame.span(expr))[0]
     except RuleError as error:
@@ -259,7 +259,7 @@ def _unary(frame: Frame, expr: ast.Unary) -> Task:
         except ConstantError as error:
             return _report_constant(frame, expr, error)
     op = "logical_not" if expr.operator == "not" else "neg"
-    return operate(frame, op_named(op)(), [_written(frame, expr.operand, value)], frame.span(expr))
+    return operate(frame, make_op(op), [_written(frame, expr.operand, value)], frame.span(expr))
 
 
 def _chain(frame: Frame, expr: ast.Chain) -> Task:
@@ -299,7 +299,7 @@ def _combine(frame: Frame, symbol: str, left: Argument, right: Argument, span: A
             return _report_failure(frame, error, span)
     if symbol in ("==", "!=") and isinstance(left.value, Function) and isinstance(right.value, Function):
         return (left.value == right.value) == (symbol == "==")
-    return operate(frame, op_named(OPERATORS[symbol])(), [left, right], span)
+    return operate(frame, make_op(OPERATORS[symbol]), [left, right], span)
 
 
 def choose_branch(frame: Frame, expr: ast.Conditional) -> Task:

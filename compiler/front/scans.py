@@ -23,7 +23,7 @@ from compiler.ir.graph import Graph, Value
 from compiler.ir.op import RuleError
 from compiler.ir.signature import LARGEST_INTEGER
 from compiler.ir.types import DType, TensorType
-from compiler.ops import op_named
+from compiler.ops import make_op
 from compiler.ops.scan import Scan
 from compiler.source import Span
 
@@ -68,7 +68,7 @@ def bidirectional(frame: Frame, partial: Partial, incoming: Argument | None) -> 
     def read(name: str) -> Value | None:
         if name not in joined:
             parts = [item.read(name) for item in made]
-            joined[name] = None if None in parts else builder.add(op_named("concat")(axis=-1), tuple(parts), partial.span)[0]  # type: ignore[call-arg]
+            joined[name] = None if None in parts else builder.add(make_op("concat", axis=-1), tuple(parts), partial.span)[0]
         return joined[name]
 
     try:
@@ -104,7 +104,7 @@ def last(frame: Frame, partial: Partial, incoming: Argument | None) -> Any:
         return POISON
     if lengths is None:
         whole = (None, None, None)
-        return frame.builder.add(op_named("index")(items=(whole, -1)), (value,), partial.span)[0]  # type: ignore[call-arg]
+        return frame.builder.add(make_op("index", items=(whole, -1)), (value,), partial.span)[0]
     if not _fits(frame, "lengths", "last", TensorType(DType.i64, value.type.shape[:1]), lengths, partial.keywords.get("lengths")):
         return POISON
     return _gather_last(frame, value, lengths, partial.span)
@@ -115,7 +115,7 @@ def _gather_last(frame: Frame, value: Value, lengths: Value, span: Span) -> Valu
     assert builder is not None
 
     def add(name: str, *operands: Value, **attributes: Any) -> Value:
-        return builder.add(op_named(name)(**attributes), operands, span)[0]
+        return builder.add(make_op(name, **attributes), operands, span)[0]
 
     one = add("scalar", value=1, dtype=DType.i64)
     place = add("sub", add("max", lengths, one), one)

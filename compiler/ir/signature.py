@@ -187,11 +187,11 @@ def _convert_union(members: tuple[Any, ...], value: object) -> object:
 
 def _convert_tuple(members: tuple[Any, ...], value: object) -> object:
     if not isinstance(value, tuple | list):
-        raise KindError(describe_kind(tuple[members]))  # type: ignore[valid-type]
+        raise KindError(_describe_list(members))
     if len(members) == 2 and members[1] is Ellipsis:
         return tuple(convert(members[0], item) for item in value)
     if len(value) != len(members):
-        raise KindError(describe_kind(tuple[members]))  # type: ignore[valid-type]
+        raise KindError(_describe_list(members))
     return tuple(convert(member, item) for member, item in zip(members, value, strict=True))
 
 
@@ -220,14 +220,17 @@ def describe_kind(annotation: Any) -> str:
     if origin is Union or origin is types.UnionType:
         return _one_of([describe_kind(item) for item in typing.get_args(annotation) if item is not types.NoneType])
     if origin is tuple:
-        members = typing.get_args(annotation)
-        if len(members) == 2 and members[1] is Ellipsis:
-            return f"a list of {describe_kind(members[0]).removeprefix('an ').removeprefix('a ')}s"
-        return f"a list of {len(members)}"
+        return _describe_list(typing.get_args(annotation))
     if annotation in _PLAIN:
         return _PLAIN[annotation]
     name = str(getattr(annotation, "kind", getattr(annotation, "__name__", annotation))).lower()
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+def _describe_list(members: tuple[Any, ...]) -> str:
+    if len(members) == 2 and members[1] is Ellipsis:
+        return f"a list of {describe_kind(members[0]).removeprefix('an ').removeprefix('a ')}s"
+    return f"a list of {len(members)}"
 
 
 def _describe_range(base: Any, limits: Range) -> str:

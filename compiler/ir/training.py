@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Annotated, ClassVar, Literal, final
+from typing import Annotated, Any, ClassVar, Literal, final
 
 from compiler.ir.graph import Graph
 from compiler.ir.signature import NonNegative, Positive, PositiveFloat, Range
@@ -114,15 +114,16 @@ SCHEDULES: dict[str, type[Schedule]] = {item.name: item for item in (Constant, S
 Scheduled = NonNegativeFloat | Schedule
 
 
+@dataclass(frozen=True)
 class Optimizer(ABC):
     """Abstract: an update rule with its settings; any setting typed `Scheduled` may change over the run."""
 
     name: ClassVar[str]
     kind: ClassVar[str] = "optimizer"
 
-    def settings(self, iteration: int, total: int) -> dict[str, object]:
+    def settings(self, iteration: int, total: int) -> dict[str, Any]:
         """Every setting as it is before update `iteration` (from 0) of `total`."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
         return {name: value.at(iteration, total) if isinstance(value, Schedule) else value for name, value in values.items()}
 
 

@@ -17,7 +17,10 @@ from compiler.ops.arithmetic import is_literal, number
 from compiler.ops.base import broadcast_types, normal_axis, register, require_float
 from compiler.ops.reduce import count_of
 
+BatchReduction = Literal["batchmean", "sum", "none"]
 ReductionWord = Literal["mean", "sum", "none"]
+REDUCED: tuple[tuple[ReductionWord, tuple[int, ...]], ...] = (("mean", (3, 4)), ("sum", (2, 1, 3)), ("none", (4,)))
+"""A shape to try each reduction on."""
 
 
 def reduced(loss: str) -> str:
@@ -106,8 +109,8 @@ class PairLoss(Op):
 
     @classmethod
     def samples(cls) -> Iterator[Sample]:
-        for reduction, shape in (("mean", (3, 4)), ("sum", (2, 1, 3)), ("none", (4,))):
-            yield Sample(cls(reduction=reduction), (SampleTensor(shape), SampleTensor(shape, low=cls.domain[0], high=cls.domain[1])))  # type: ignore[arg-type]
+        for reduction, shape in REDUCED:
+            yield Sample(cls(reduction=reduction), (SampleTensor(shape), SampleTensor(shape, low=cls.domain[0], high=cls.domain[1])))
         yield Sample(cls(), (SampleTensor((3, 1)), SampleTensor((), low=cls.domain[0], high=cls.domain[1])))
 
 
@@ -196,8 +199,8 @@ class Bce(PairLoss):
 
     @classmethod
     def samples(cls) -> Iterator[Sample]:
-        for reduction, shape in (("mean", (3, 4)), ("sum", (2, 1, 3)), ("none", (4,))):
-            yield Sample(cls(reduction=reduction), (SampleTensor(shape, low=0.05, high=0.95), SampleTensor(shape, low=0, high=1)))  # type: ignore[arg-type]
+        for reduction, shape in REDUCED:
+            yield Sample(cls(reduction=reduction), (SampleTensor(shape, low=0.05, high=0.95), SampleTensor(shape, low=0, high=1)))
         yield Sample(cls(), (SampleTensor((3, 1), low=0.05, high=0.95), SampleTensor((), low=0, high=1)))
 
 
@@ -253,7 +256,7 @@ class KlDiv(Op):
         'sum(mean(target * (log(max(target, 1e-30)) - x), axis=0)) if reduction == "batchmean"'
         ' else sum(target * (log(max(target, 1e-30)) - x)) if reduction == "sum" else target * (log(max(target, 1e-30)) - x)'
     )
-    reduction: Literal["batchmean", "sum", "none"] = "batchmean"
+    reduction: BatchReduction = "batchmean"
 
     def infer(self, *operands: TensorType) -> TensorType:
         x, target = operands
@@ -273,8 +276,9 @@ class KlDiv(Op):
 
     @classmethod
     def samples(cls) -> Iterator[Sample]:
-        for reduction, shape in (("batchmean", (3, 4)), ("sum", (2, 1, 3)), ("none", (4,))):
-            yield Sample(cls(reduction), (SampleTensor(shape, low=-4, high=0), SampleTensor(shape, low=0, high=1)))  # type: ignore[arg-type]
+        words: tuple[BatchReduction, ...] = ("batchmean", "sum", "none")
+        for word, (_, shape) in zip(words, REDUCED, strict=True):
+            yield Sample(cls(word), (SampleTensor(shape, low=-4, high=0), SampleTensor(shape, low=0, high=1)))
 
 
 @register

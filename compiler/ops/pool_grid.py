@@ -47,13 +47,14 @@ def pool_adaptive(x: np.ndarray, size: tuple[int, ...], largest: bool = False) -
     return x
 
 
+@dataclass(frozen=True)
 class GlobalPool(Op):
     """Abstract: all spatial dimensions become one number."""
 
     family: ClassVar[str] = "pool"
     torch_method: ClassVar[str]
     numpy_method: ClassVar[str]
-    keepdims: bool
+    keepdims: bool = False
 
     def kept(self, text: str, x: TensorType) -> str:
         """The text with the shape [N, C, 1, …], which broadcasts against `x`."""
@@ -78,21 +79,19 @@ class GlobalPool(Op):
     @classmethod
     def samples(cls) -> Iterator[Sample]:
         yield Sample(cls(), (SampleTensor((2, 3, 5, 4)),))
-        yield Sample(cls(keepdims=True), (SampleTensor((2, 3, 1, 4)),))  # type: ignore[call-arg]
+        yield Sample(cls(keepdims=True), (SampleTensor((2, 3, 1, 4)),))
         yield Sample(cls(), (SampleTensor((2, 3, 5)),))
-        yield Sample(cls(keepdims=True), (SampleTensor((1, 2, 2, 3, 4)),))  # type: ignore[call-arg]
+        yield Sample(cls(keepdims=True), (SampleTensor((1, 2, 2, 3, 4)),))
 
 
 @register
 @final
-@dataclass(frozen=True)
 class GlobalAvgPool(GlobalPool):
     """The mean over all spatial dimensions: [N, C, *spatial] becomes [N, C], or [N, C, 1, 1] with `keepdims`."""
 
     name: ClassVar[str] = "global_avg_pool"
     torch_method: ClassVar[str] = "mean"
     numpy_method: ClassVar[str] = "mean"
-    keepdims: bool = False
 
     def derivatives(self, *operands: TensorType) -> Derivative:
         (x,) = operands
@@ -101,14 +100,12 @@ class GlobalAvgPool(GlobalPool):
 
 @register
 @final
-@dataclass(frozen=True)
 class GlobalMaxPool(GlobalPool):
     """The largest number over all spatial dimensions: [N, C, *spatial] becomes [N, C], or [N, C, 1, 1] with `keepdims`."""
 
     name: ClassVar[str] = "global_max_pool"
     torch_method: ClassVar[str] = "amax"
     numpy_method: ClassVar[str] = "max"
-    keepdims: bool = False
 
     def derivatives(self, *operands: TensorType) -> Derivative:
         """Among equal largest numbers the gradient is shared, as by torch.amax."""
@@ -117,6 +114,7 @@ class GlobalMaxPool(GlobalPool):
         return {"x": f"{largest} * ({self.kept('g', x)} / sum({largest}, axis={list(range(2, x.rank))}, keepdims=true))"}
 
 
+@dataclass(frozen=True)
 class AdaptivePool(Op):
     """Abstract: a grid of `size` cells over the spatial dimensions, whatever their sizes; cells overlap where they do not divide."""
 
@@ -144,22 +142,20 @@ class AdaptivePool(Op):
 
     @classmethod
     def samples(cls) -> Iterator[Sample]:
-        yield Sample(cls(2), (SampleTensor((2, 3, 6, 8)),))  # type: ignore[call-arg]
-        yield Sample(cls((3, 5)), (SampleTensor((1, 2, 7, 4)),))  # type: ignore[call-arg]
-        yield Sample(cls(4), (SampleTensor((2, 1, 9)),))  # type: ignore[call-arg]
-        yield Sample(cls((1, 2, 3)), (SampleTensor((1, 2, 2, 3, 4)),))  # type: ignore[call-arg]
+        yield Sample(cls(2), (SampleTensor((2, 3, 6, 8)),))
+        yield Sample(cls((3, 5)), (SampleTensor((1, 2, 7, 4)),))
+        yield Sample(cls(4), (SampleTensor((2, 1, 9)),))
+        yield Sample(cls((1, 2, 3)), (SampleTensor((1, 2, 2, 3, 4)),))
 
 
 @register
 @final
-@dataclass(frozen=True)
 class AdaptiveAvgPool(AdaptivePool):
     """The mean of each cell of a `size` grid over [N, C, *spatial]; `adaptive_avg_pool(7)` makes any image 7x7."""
 
     name: ClassVar[str] = "adaptive_avg_pool"
     torch_class: ClassVar[str] = "AdaptiveAvgPool"
     torch_function: ClassVar[str] = "adaptive_avg_pool"
-    size: Size
 
     def derivatives(self, *operands: TensorType) -> Derivative:
         return {"x": f"adaptive_avg_pool_gradient(g, sizes={format_constant(operands[0].shape[2:])})"}
@@ -167,7 +163,6 @@ class AdaptiveAvgPool(AdaptivePool):
 
 @register
 @final
-@dataclass(frozen=True)
 class AdaptiveMaxPool(AdaptivePool):
     """The largest number of each cell of a `size` grid over [N, C, *spatial]."""
 
@@ -175,7 +170,6 @@ class AdaptiveMaxPool(AdaptivePool):
     torch_class: ClassVar[str] = "AdaptiveMaxPool"
     torch_function: ClassVar[str] = "adaptive_max_pool"
     extra: ClassVar[str] = ", largest=True"
-    size: Size
 
     def derivatives(self, *operands: TensorType) -> Derivative:
         (x,) = operands

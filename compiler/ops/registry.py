@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Iterator, Mapping
-from typing import Final, TypeVar, final
+from typing import Any, Final, TypeVar, final
 
 from compiler.ir.op import Op
 from compiler.ops.table import MODULES
@@ -77,6 +77,11 @@ def op_named(name: str) -> type[Op]:
         return OPS[name]
     except KeyError:
         raise UnknownOp(name) from None
+
+
+def make_op(name: str, **attributes: Any) -> Op:
+    """An op by name, with attributes of the types that its class declares; raises UnknownOp."""
+    return op_named(name)(**attributes)
 
 
 def near_names(name: str, known: list[str]) -> list[str]:

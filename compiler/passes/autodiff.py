@@ -17,9 +17,8 @@ from compiler.ir.dims import Dim
 from compiler.ir.graph import Graph, Node, Value
 from compiler.ir.op import Op
 from compiler.ir.types import TensorType
-from compiler.ops import op_named
 from compiler.passes.expand import operand_values
-from compiler.passes.template import TemplateError, elaborate_text, instantiate
+from compiler.passes.template import TemplateError, append, elaborate_text, instantiate
 
 
 @final
@@ -38,23 +37,18 @@ def lacks_derivatives(node: Node) -> bool:
 
 def differentiate(graph: Graph, output: Value, wanted: Sequence[Value]) -> list[Value | None]:
     """Add nodes for the gradients of the sum of `output` with respect to each of `wanted`; returns them in order."""
-    active = _depending(graph, wanted)
-    if output not in active:
-        return [None] * len(wanted)
-    work = _Work(graph, active)
-    work.start(output)
-    for node in reversed(list(graph.nodes)):
-        if any(value in work.gradients for value in node.results):
-            work.visit(node)
-    return [work.gradients.get(value) for value in wanted]
+    return pull_back(graph, {output: None}, wanted)
 
 
-def pull_back(graph: Graph, seeds: Mapping[Value, Value], wanted: Sequence[Value]) -> list[Value | None]:
-    """Add nodes for the gradients of the sum of `value * seed` over `seeds`, with respect to each of `wanted`."""
+def pull_back(graph: Graph, seeds: Mapping[Value, Value | None], wanted: Sequence[Value]) -> list[Value | None]:
+    """Add nodes for the gradients of the sum of `value * seed` over `seeds`, with respect to each of `wanted`; no seed is ones."""
     active = _depending(graph, wanted)
     work = _Work(graph, active)
-    work.gradients.update((value, seed) for value, seed in seeds.items() if value in active)
-    for node in reversed(list(graph.nodes)):
+    before = list(graph.nodes)
+    for value, seed in seeds.items():
+        if value in active:
+            work.gradients[value] = seed if seed is not None else work.fill(value, 1)
+    for node in reversed(before):
         if any(value in work.gradients for value in node.results):
             work.visit(node)
     return [work.gradients.get(value) for value in wanted]
@@ -78,9 +72,6 @@ class _Work:
         self._active = active
         self.gradients: dict[Value, Value] = {}
 
-    def start(self, output: Value) -> None:
-        self.gradients[output] = self._fill(output, 1)
-
     def visit(self, node: Node) -> None:
         """Add what a node's operands and parameters get from the gradients of its results."""
         inputs = (*node.operands, *node.parameters)
@@ -90,7 +81,7 @@ class _Work:
         given = tuple(value in self.gradients for value in node.results)
         incoming = [self.gradients.get(value) for value in node.results]
         if not all(given):
-            incoming = [item if item is not None else self._fill(value, 0) for item, value in zip(incoming, node.results, strict=True)]
+            incoming = [item if item is not None else self.fill(value, 0) for item, value in zip(incoming, node.results, strict=True)]
         arguments = (*inputs, *node.results, *(item for item in incoming if item is not None))
         types = node.operand_types
         for index in wanted:
@@ -105,7 +96,8 @@ class _Work:
         known = self.gradients.get(value)
         self.gradients[value] = gradient if known is None else self._apply("add", known, gradient)
 
-    def _fill(self, like: Value, number: int) -> Value:
+    def fill(self, like: Value, number: int) -> Value:
+        """A tensor of the type of `like` that holds `number` everywhere."""
         return self._apply("full", value=float(number), sizes=like.type.shape, dtype=like.type.dtype)
 
     def _fit(self, value: Value, type: TensorType) -> Value:
@@ -122,12 +114,7 @@ class _Work:
         return value if value.type.dtype is type.dtype else self._apply("cast", value, dtype=type.dtype)
 
     def _apply(self, name: str, *operands: Value, **attributes: Any) -> Value:
-        op = op_named(name)(**attributes)
-        inferred = op.infer(*(value.type for value in operands))
-        assert isinstance(inferred, TensorType)
-        result = Value(inferred, "gradient")
-        self._graph.nodes.append(Node(op, operands, (), (result,)))
-        return result
+        return append(self._graph.nodes, name, *operands, hint="gradient", **attributes)
 
 
 @lru_cache(maxsize=8192)

@@ -16,15 +16,15 @@ from typing import Any, Final, final
 
 from compiler.ir.cell import BATCH, Cell
 from compiler.ir.dims import Dim
-from compiler.ir.graph import Graph, Node, Value
+from compiler.ir.graph import Graph, Value
 from compiler.ir.types import DType, TensorType
-from compiler.ops import op_named
 from compiler.passes.autodiff import lacks_derivatives, pull_back
 from compiler.passes.cse import merge_equal_nodes
 from compiler.passes.expand import expand
 from compiler.passes.inline import inline
 from compiler.passes.scan_algebra import BEFORE, CARRIED, SETUP, Program, arrange
 from compiler.passes.scan_steps import Cut, Operand, Step, Unsupported, cut_steps
+from compiler.passes.template import append
 
 CHEAP: Final = frozenset({"add", "subtract", "multiply", "negative", "greater", "less", "equal"})
 
@@ -110,15 +110,6 @@ def _value(cut: Cut, value: Value) -> Value:
     return made if isinstance(made, Value) else value
 
 
-def _apply(graph: Graph, name: str, *operands: Value, **attributes: Any) -> Value:
-    op = op_named(name)(**attributes)
-    inferred = op.infer(*(value.type for value in operands))
-    assert isinstance(inferred, TensorType)
-    result = Value(inferred, name)
-    graph.nodes.append(Node(op, operands, (), (result,)))
-    return result
-
-
 def _mask(graph: Graph, cell: Cell) -> tuple[Value, ...]:
     """Let a row that has ended keep its states and give zeros; the masks are new inputs, true while a row goes on, one for each rank."""
     masks: dict[int, Value] = {}
@@ -131,10 +122,10 @@ def _mask(graph: Graph, cell: Cell) -> tuple[Value, ...]:
         return masks[rank]
 
     for name, value in zip(cell.states, graph.inputs[len(cell.inputs) :], strict=False):
-        graph.outputs[name] = _apply(graph, "where", mask(value.type.rank), graph.outputs[name], value)
+        graph.outputs[name] = append(graph.nodes, "where", mask(value.type.rank), graph.outputs[name], value)
     output = graph.outputs[""]
-    zero = _apply(graph, "scalar", value=0, dtype=output.type.dtype)
-    graph.outputs[""] = _apply(graph, "where", mask(output.type.rank), output, zero)
+    zero = append(graph.nodes, "scalar", value=0, dtype=output.type.dtype)
+    graph.outputs[""] = append(graph.nodes, "where", mask(output.type.rank), output, zero)
     return tuple(masks.values())
 
 
@@ -145,8 +136,8 @@ def _separate(graph: Graph, cell: Cell) -> None:
     for name in cell.states:
         value = graph.outputs[name]
         if value in seen or value not in made:
-            one = _apply(graph, "scalar", value=1, dtype=value.type.dtype)
-            graph.outputs[name] = value = _apply(graph, "mul", value, one)
+            one = append(graph.nodes, "scalar", value=1, dtype=value.type.dtype)
+            graph.outputs[name] = value = append(graph.nodes, "mul", value, one)
         seen.add(value)
 
 
@@ -157,7 +148,7 @@ def _differentiate(graph: Graph, cell: Cell, wanted: list[Value]) -> tuple[dict[
     incoming: dict[Value, Value] = {}
     for name, seed in seeds.items():
         value = graph.outputs[name]
-        incoming[value] = _apply(graph, "add", incoming[value], seed) if value in incoming else seed
+        incoming[value] = append(graph.nodes, "add", incoming[value], seed) if value in incoming else seed
     return seeds, pull_back(graph, incoming, wanted)
 
 

@@ -12,15 +12,14 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final, final
 
-from compiler.ir.graph import Graph, Node, Value
+from compiler.ir.graph import Graph, Value
 from compiler.ir.training import Step
-from compiler.ir.types import TensorType
-from compiler.ops import op_named
 from compiler.passes.autodiff import differentiate, lacks_derivatives
 from compiler.passes.cse import merge_equal_nodes
 from compiler.passes.expand import expand, lacks_numpy
 from compiler.passes.inline import inline
 from compiler.passes.prune import prune
+from compiler.passes.template import append
 from compiler.passes.training_mode import apply_training, mark_training
 
 OBJECTIVE: Final = "objective"
@@ -84,12 +83,7 @@ def add_gradients(graph: Graph, update: Iterable[str], *, maximize: bool) -> Non
     passed = _passed(graph, [item.value for item in wanted])
     objective = graph.outputs[OBJECTIVE]
     if maximize:
-        op = op_named("neg")()
-        inferred = op.infer(objective.type)
-        assert isinstance(inferred, TensorType)
-        negative = Value(inferred, "negative")
-        graph.nodes.append(Node(op, (objective,), (), (negative,)))
-        objective = negative
+        objective = append(graph.nodes, "neg", objective, hint="negative")
     found = differentiate(graph, objective, [*(item.value for item in wanted), *passed.values()])
     for item, gradient in zip(wanted, found, strict=False):
         if gradient is not None:

@@ -15,6 +15,8 @@ from compiler.front.scope import FileScope, Frame, Local, run
 from compiler.front.sink import Sink
 from compiler.front.spec import SpecFile
 from compiler.ir.graph import Graph, Node, Value
+from compiler.ir.types import TensorType
+from compiler.ops import make_op
 from compiler.source import Source, Span
 
 
@@ -46,6 +48,16 @@ def elaborate_text(title: str, text: str, builder: GraphBuilder, names: Mapping[
     if graph.parameters:
         raise TemplateError(f"`{text}` holds an op with tensors of its own")
     return graph
+
+
+def append(nodes: list[Node], name: str, *operands: Value, hint: str = "", **attributes: Any) -> Value:
+    """The result of an op of one result, added to `nodes`; `hint` names it."""
+    op = make_op(name, **attributes)
+    inferred = op.infer(*(value.type for value in operands))
+    assert isinstance(inferred, TensorType)
+    result = Value(inferred, hint or name)
+    nodes.append(Node(op, operands, (), (result,)))
+    return result
 
 
 def instantiate(

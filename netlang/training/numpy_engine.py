@@ -109,7 +109,7 @@ class NumpyEngine(Engine):
                 for array in plan.parameters.values():
                     self._module.clip(array, -step.clamp, step.clamp, out=array)
         self._count += plan.compiled.draws
-        return Update(value, float(step.optimizer.settings(iteration, total)["lr"]), norm)  # type: ignore[arg-type]
+        return Update(value, float(step.optimizer.settings(iteration, total)["lr"]), norm)
 
     def _evaluate(self, plan: _Plan, inputs: Placed) -> tuple[float, float, Mapping[str, Any], Mapping[str, Any]]:
         """Objective, norm of the gradients, gradients that no update changes, new buffers; raises NonFinite."""

@@ -207,7 +207,7 @@ class NumpyLbfgs:
             return value, self._module.concatenate(parts)
 
         x = self._module.concatenate([array.reshape(-1) for array in self._parameters.values()])
-        lr = float(self._record.settings(iteration, total)["lr"])  # type: ignore[arg-type]
+        lr = float(self._record.settings(iteration, total)["lr"])
         minimize(self._record, lr, x, evaluate, self._memory, self._module)
         self._write(x)
 

@@ -26,7 +26,7 @@ def build_optimizer(record: Optimizer, parameters: Sequence[torch.Tensor], total
     import torch
 
     if isinstance(record, Lbfgs):
-        return build_lbfgs(record, list(parameters), float(record.settings(0, total)["lr"]))  # type: ignore[arg-type]
+        return build_lbfgs(record, list(parameters), float(record.settings(0, total)["lr"]))
     device = parameters[0].device.type
     fused = type(record) is not RmsProp and (device == "cpu" or (device == "cuda" and type(record) is not Adagrad))
     settings = {name: to_setting(value) for name, value in record.settings(0, total).items()}

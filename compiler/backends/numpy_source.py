@@ -22,9 +22,9 @@ from compiler.backends.sizes import Sizes
 from compiler.backends.wrapping import wrap
 from compiler.ir.graph import Call, Graph, Node, Value, called_networks, owns_parameters
 from compiler.ir.op import Code
+from compiler.ir.prune import prune
 from compiler.ops.scan import Scan
 from compiler.passes.expand import calling_order, expand_all
-from compiler.passes.prune import prune
 
 MARK: Final = re.compile(r'"[^"]*"|\'[^\']*\'|[A-Za-z_]\w*|\d+\.?\d*(?:e[-+]?\d+)?|.')
 GENERATOR: Final = "generator: np.random.Generator"

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from compiler.backends.names import Names, identifier
 from compiler.ir.graph import Call, Graph
-from compiler.passes.prune import prune
+from compiler.ir.prune import prune
 
 Reads: TypeAlias = tuple[str, ...]
 """Names of outputs and entries that one call reads; "" is the unnamed output."""

@@ -14,7 +14,7 @@ from compiler.backends.sizes import Sizes
 from compiler.backends.torch_modules import Modules
 from compiler.ir.graph import Call, Graph, Node, Value, called_networks
 from compiler.ir.op import Code
-from compiler.passes.prune import prune
+from compiler.ir.prune import prune
 
 
 @final

@@ -163,3 +163,9 @@ def walk(expr: Expr) -> Iterator[Expr]:
         item = pending.pop()
         yield item
         pending += reversed(children(item))
+
+
+def names_in(expr: Expr) -> Iterator[Name]:
+    """Every name in an expression that stands for a value, in order; what is called is none."""
+    called = {id(item.function) for item in walk(expr) if isinstance(item, Call)}
+    return (item for item in walk(expr) if isinstance(item, Name) and id(item) not in called)

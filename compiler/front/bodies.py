@@ -5,7 +5,6 @@ A network is elaborated once, with its sizes symbolic; a block once for every di
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from compiler.diagnostics import Fix, Severity
@@ -13,6 +12,7 @@ from compiler.front import ast
 from compiler.front.builder import GraphBuilder, InitRule
 from compiler.front.calls import coerce
 from compiler.front.evaluate import evaluate, evaluate_constant, evaluate_pipeline
+from compiler.front.facts import check_facts
 from compiler.front.records import read_record
 from compiler.front.scope import Frame, Local, Task
 from compiler.front.spec import Body, text_of
@@ -54,7 +54,10 @@ def elaborate_entries(frame: Frame, body: Body) -> Task:
         failed = failed or isinstance(value, Poison)
         incoming = Argument(value, entry.key.span, entry.name)
     yield read_outputs(frame, body)
-    return POISON if failed or not graph.outputs else builder.finish()
+    if failed or not graph.outputs:
+        return POISON
+    yield check_facts(frame, body.asserts)
+    return builder.finish()
 
 
 def read_outputs(frame: Frame, body: Body) -> Task:
@@ -97,21 +100,6 @@ def read_lets(frame: Frame, lets: dict[str, Pair]) -> Task:
         frame.local.values[name] = yield frame.elaboration.constant_of(frame, pair.value)
 
 
-def names_in(expr: ast.Expr) -> Iterator[str]:
-    """Every name an arithmetic expression mentions."""
-    pending = [expr]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, ast.Name):
-            yield item.name
-        elif isinstance(item, ast.Chain):
-            pending += [item.first, *(operand for _, operand in item.rest)]
-        elif isinstance(item, ast.Unary):
-            pending.append(item.operand)
-        elif isinstance(item, ast.Sequence):
-            pending += item.items
-
-
 def read_type(frame: Frame, node: Node, prefix: str = "") -> Task:
     """A declared type: `[N, 3, H, W]` (f32) or `i64[N, T]`; names that are no constants are sizes, under `prefix` + name."""
     if isinstance(node, Sequence):
@@ -149,7 +137,8 @@ def _make_type(dtype: DType, shape: list[Any]) -> Any:
 
 
 def _read_size(frame: Frame, expr: ast.Expr, prefix: str) -> Task:
-    names = [name for name in names_in(expr) if name not in frame.local.values and name not in frame.file.spec.lets]
+    names = [item.name for item in ast.names_in(expr)]
+    names = [name for name in names if name not in frame.local.values and name not in frame.file.spec.lets]
     symbols = {name: Dim.symbol(prefix + name) for name in names}
     inner = Frame(frame.elaboration, frame.file, Local(dict(symbols), outer=frame.local), frame.scalar, None, frame.notes)
     value = yield evaluate_constant(inner, expr)

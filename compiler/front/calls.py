@@ -158,6 +158,9 @@ def complete(frame: Frame, partial: Partial, incoming: Argument | None) -> Task:
     if isinstance(function, CellFunction):
         return frame.elaboration.call_cell(frame, function, partial, incoming)
     if isinstance(function, BuiltinFunction):
+        if any(isinstance(item.value, Unresolved) for item in partial.arguments):
+            report_unknown_names(frame, list(partial.arguments))
+            return POISON
         return (yield frame.elaboration.call_builtin(frame, function, partial, incoming))
     if isinstance(function, Composed):
         first = incoming if incoming is not None else next(iter(partial.arguments), None)

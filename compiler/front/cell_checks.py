@@ -5,7 +5,6 @@ Every cell of a file is checked, used or not. Non-goals: types, which are known 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
@@ -51,21 +50,6 @@ def ordered_step(elaboration: Elaboration, cell: CellDefinition) -> Step | None:
     if id(cell) not in elaboration.steps:
         elaboration.steps[id(cell)] = None if cell.body.broken else _Check(elaboration, cell).run()
     return elaboration.steps[id(cell)]
-
-
-def words(expr: ast.Expr) -> Iterator[ast.Name]:
-    """Every name in an expression that stands for a value; what is called is none."""
-    pending: list[object] = [expr]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, ast.Name):
-            yield item
-        elif isinstance(item, ast.Call) and isinstance(item.function, ast.Name):
-            pending += [*item.arguments, *item.keywords]
-        elif isinstance(item, tuple):
-            pending += item
-        elif isinstance(item, ast.Expr):
-            pending += [getattr(item, field.name) for field in dataclasses.fields(item)]
 
 
 @final
@@ -116,7 +100,7 @@ class _Check:
             self._good = False
             return
         self._parsed[name] = expr
-        self._uses[name] = [_Use(item.name, scalar.locate(item.start, item.end)) for item in words(expr)]
+        self._uses[name] = [_Use(item.name, scalar.locate(item.start, item.end)) for item in ast.names_in(expr)]
 
     def _check_definitions(self) -> None:
         """Each name is defined once, and none of a state without its prime."""

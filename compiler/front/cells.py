@@ -28,6 +28,7 @@ from compiler.ir.dims import Dim
 from compiler.ir.graph import Call, Graph, Parameter, Value
 from compiler.ir.graph import Node as GraphNode
 from compiler.ir.initializers import FanInUniform, Initializer, Uniform
+from compiler.ir.prune import prune
 from compiler.ir.types import TensorType
 from compiler.source import Span
 
@@ -233,7 +234,7 @@ class _Work:
             return POISON
         graph.outputs = {name: graph.outputs[name] for name in self._definition.states} | {"": output}
         made = self._builder.finish()
-        return made if self._check_ops(made) and _keep_needed(made) else POISON
+        return prune(made, tuple(made.outputs)) if self._check_ops(made) else POISON
 
     def _evaluate(self, name: str, scalar: Scalar, expr: Any, tensor: bool) -> Task:
         frame = self._frame.at(scalar)
@@ -280,18 +281,3 @@ class _Work:
         name = node.op.graph.name if isinstance(node.op, Call) else node.op.name
         span = node.span if node.span is not None else self._definition.body.key.span
         self._frame.sink.report("NL168", f"`{name}` cannot stand in a cell: {why}", span, notes=self._frame.notes)
-
-
-def _keep_needed(graph: Graph) -> bool:
-    """Drop nodes, names and parameters that neither the output nor a state needs."""
-    needed = set(graph.outputs.values())
-    kept = []
-    for node in reversed(graph.nodes):
-        if any(value in needed for value in node.results):
-            needed.update(node.operands)
-            kept.append(node)
-    graph.nodes = kept[::-1]
-    made = {value for node in graph.nodes for value in node.results} | set(graph.inputs)
-    graph.parameters = [item for item in graph.parameters if item.value in needed]
-    graph.entries = {name: value for name, value in graph.entries.items() if value in made}
-    return True

@@ -86,6 +86,7 @@ def check(
 
 def _elaborate(elaboration: Elaboration, work: ProgramElaboration, scope: FileScope) -> Task:
     elaboration.report_unknown_overrides(scope.spec)
+    work.refuse_later()
     for name in scope.spec.lets:
         yield elaboration.constant(scope, name)
     networks: dict[str, Graph] = {}

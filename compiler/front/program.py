@@ -6,11 +6,11 @@ from typing import Any, Literal, final
 
 from compiler.diagnostics import Label, Severity
 from compiler.front import ast
-from compiler.front.bodies import names_in
 from compiler.front.builder import GraphBuilder
 from compiler.front.calls import coerce
 from compiler.front.elaborate import Elaboration
 from compiler.front.evaluate import evaluate, evaluate_constant
+from compiler.front.facts import check_facts
 from compiler.front.readers import Reader, ReaderError
 from compiler.front.records import read_record
 from compiler.front.scope import FileScope, Frame, Local, Task
@@ -19,12 +19,17 @@ from compiler.front.tree import Mapping, Pair, Scalar, Sequence
 from compiler.front.values import POISON, Argument, Poison, Source, is_constant
 from compiler.ir.dims import Dim
 from compiler.ir.graph import Graph, Value, called_networks
+from compiler.ir.prune import prune
 from compiler.ir.signature import signature_of
 from compiler.ir.training import OPTIMIZERS, SCHEDULES, Optimizer, Program, Step
 from compiler.ir.types import TensorType
+from compiler.source import Span
 
 SPLITS = ("train", "test", "valid")
-LATER = ("ema", "mode", "carry", "sample", "checkpoint")
+LATER = ("ema", "mode", "carry", "sample", "checkpoint", "evaluate")
+LATER_HELP = {"weights": "give them on the command line: `--weights FILE`", "evaluate": "metrics are measured after each epoch"}
+BATCH = 32
+"""Samples in a batch where the spec does not say; without data it is one."""
 
 
 @final
@@ -39,6 +44,18 @@ class ProgramElaboration:
         self.fields: dict[str, dict[str, TensorType]] = {}
         self.draws: Graph | None = None
         self.unread: set[str] = set()
+
+    def refuse_later(self) -> None:
+        """Report what the language has and this version does not, wherever it stands in the file."""
+        spec = self.file.spec
+        for pair in spec.variables.values():
+            self._refuse("variables", pair.key.span)
+        for body in spec.networks.values():
+            if body.weights is not None:
+                self._refuse("weights", body.weights.span)
+
+    def _refuse(self, name: str, span: Span) -> None:
+        self.sink.report("NL409", f"`{name}` is not part of this version of the language", span, help=LATER_HELP.get(name))
 
     def read_data(self) -> Task:
         """The readers of `data` and the types of their fields."""
@@ -99,9 +116,11 @@ class ProgramElaboration:
             return None
         before = len(self.sink.diagnostics)
         self._refuse_later(train)
-        numbers = {}
-        for name in ("epochs", "iterations", "batch", "seed"):
-            numbers[name] = yield self._number(train, name, low=0 if name == "seed" else 1)
+        length = {}
+        for name in ("epochs", "iterations"):
+            length[name] = yield self._number(train, name, low=1)
+        batch = yield self._number(train, "batch", low=1, default=BATCH if self.fields else 1)
+        seed = yield self._number(train, "seed", low=0, default=0)
         yield self._read_draws(train)
         steps: list[Step] = []
         node = train.get("steps")
@@ -121,45 +140,42 @@ class ProgramElaboration:
             return None
         if any(item.severity is Severity.ERROR for item in self.sink.diagnostics[before:]):
             return None
-        if numbers["batch"] is None:
-            numbers["batch"] = 1 if not self.fields else 32
-        return Program(
-            tuple(steps), numbers["batch"], numbers["epochs"], numbers["iterations"], numbers["seed"] or 0, self.draws, metrics, evaluation
-        )
+        return Program(tuple(steps), batch, length["epochs"], length["iterations"], seed, self.draws, metrics, evaluation)
 
     def _refuse_later(self, node: Mapping) -> None:
         for pair in node.pairs:
             if pair.key.value in LATER:
-                self.sink.report("NL409", f"`{pair.key.value}` is not part of this version of the language", pair.key.span)
-        for pair in self.file.spec.variables.values():
-            self.sink.report("NL409", "`variables` are not part of this version of the language", pair.key.span)
+                self._refuse(pair.key.value, pair.key.span)
 
-    def _number(self, node: Mapping, name: str, low: int) -> Task:
-        value = node.get(name)
-        if not isinstance(value, Scalar):
-            return None
-        expr = self.elaboration.parse(value)
-        frame = Frame(self.elaboration, self.file, Local(), value)
-        number = POISON if expr is None else (yield evaluate_constant(frame, expr))
-        if isinstance(number, Poison):
-            return None
+    def _number(self, node: Mapping, name: str, low: int, default: int | None = None) -> Task:
+        """The integer under `name`, `default` where there is none or it was reported."""
+        value = yield self._constant(node, name)
+        if value is None or isinstance(value[1], Poison):
+            return default
+        scalar, number = value
         if isinstance(number, bool) or not isinstance(number, int) or not low <= number < 2**63:
-            self.sink.report("NL405", f"`{name}` must be an integer of at least {low}, not `{value.value}`", value.span)
-            return None
+            self.sink.report("NL405", f"`{name}` must be an integer of at least {low}, not `{scalar.value}`", scalar.span)
+            return default
         return number
 
-    def _real(self, node: Mapping, name: str) -> Task:
-        value = node.get(name)
-        if not isinstance(value, Scalar):
+    def _bound(self, node: Mapping, name: str) -> Task:
+        """The positive number under `name`; None where there is none or it was reported."""
+        value = yield self._constant(node, name)
+        if value is None or isinstance(value[1], Poison):
             return None
-        expr = self.elaboration.parse(value)
-        number = POISON if expr is None else (yield evaluate_constant(Frame(self.elaboration, self.file, Local(), value), expr))
-        if isinstance(number, Poison):
-            return None
+        scalar, number = value
         if isinstance(number, bool) or not isinstance(number, int | float) or not number > 0:
-            self.sink.report("NL405", f"`{name}` must be a positive number, not `{value.value}`", value.span)
+            self.sink.report("NL405", f"`{name}` must be a positive number, not `{scalar.value}`", scalar.span)
             return None
         return float(number)
+
+    def _constant(self, node: Mapping, name: str) -> Task:
+        """The scalar under a key and the constant it means; None without one."""
+        scalar = node.get(name)
+        if not isinstance(scalar, Scalar):
+            return None
+        expr = self.elaboration.parse(scalar)
+        return scalar, POISON if expr is None else (yield evaluate_constant(Frame(self.elaboration, self.file, Local(), scalar), expr))
 
     def _read_draws(self, train: Mapping) -> Task:
         """`draw` of the program: one graph whose outputs every step may read."""
@@ -226,8 +242,7 @@ class ProgramElaboration:
         value = yield self._objective(builder, local, pair.value, f"the metric `{pair.key.value}`")
         if value is None:
             return None
-        builder.graph.outputs[""] = value
-        return keep_needed(builder.finish())
+        return finish(builder, value)
 
     def _step(self, train: Mapping, node: Mapping, index: int) -> Task:
         self._refuse_later(node)
@@ -245,14 +260,13 @@ class ProgramElaboration:
         update = yield self._update(node)
         limits = {}
         for key in ("clip_norm", "clip_value", "clamp"):
-            limits[key] = yield self._real(node, key)
+            limits[key] = yield self._bound(node, key)
         cadence = {}
-        for key, low in (("repeat", 1), ("every", 1), ("after", 0), ("until", 1)):
-            cadence[key] = yield self._number(node, key, low)
+        for key, low, default in (("repeat", 1, 1), ("every", 1, 1), ("after", 0, 0), ("until", 1, None)):
+            cadence[key] = yield self._number(node, key, low, default)
         if value is None or not isinstance(optimizer, Optimizer) or not update:
             return None
-        builder.graph.outputs[""] = value
-        graph = keep_needed(builder.finish())
+        graph = finish(builder, value)
         reached = called_networks(graph)
         for item in scalars_of(node.get("update")):
             if item.value in update and item.value not in reached:
@@ -263,10 +277,7 @@ class ProgramElaboration:
                     also=(Label(scalar.span, "the objective"),),
                     help=f"use `{item.value}(…)` in the objective, or do not update it here",
                 )
-        return Step(
-            graph.name, graph, sense, update, optimizer, scalar.span, **limits,
-            repeat=cadence["repeat"] or 1, every=cadence["every"] or 1, after=cadence["after"] or 0, until=cadence["until"],
-        )  # fmt: skip
+        return Step(graph.name, graph, sense, update, optimizer, scalar.span, **limits, **cadence)
 
     def _optimizer(self, node: Mapping) -> Task:
         scalar = node.get("with")
@@ -291,56 +302,17 @@ class ProgramElaboration:
         return tuple(names) if good else ()
 
     def check_asserts(self) -> Task:
-        """Every fact under `assert`: true, or an error."""
-        for scalar in self.file.spec.asserts:
-            expr = self.elaboration.parse(scalar)
-            if expr is None:
-                continue
-            builder, local = yield self.environment("assert", self.file.spec.train, "test")
-            symbols = {name: Dim.symbol(name) for name in sizes_in(expr) if name not in self.file.spec.lets}
-            frame = Frame(self.elaboration, self.file, Local({**symbols}, outer=local), scalar, builder)
-            yield self._check_fact(frame, expr)
-
-    def _check_fact(self, frame: Frame, expr: ast.Expr) -> Task:
-        value = yield evaluate_constant(frame, expr)
-        if isinstance(value, Poison) or value is True:
-            return
-        note: tuple[str, ...] = ()
-        if isinstance(expr, ast.Chain) and len(expr.rest) == 1:
-            left = yield evaluate_constant(frame, expr.first)
-            right = yield evaluate_constant(frame, expr.rest[0][1])
-            note = (f"`{frame.text(expr.first)}` is {show_constant(left)}, `{frame.text(expr.rest[0][1])}` is {show_constant(right)}",)
-        if value is False:
-            self.sink.report("NL450", f"this does not hold: `{frame.text(expr)}`", frame.span(expr), notes=note)
-        else:
-            self.sink.report("NL450", f"an assert must be `true` or `false`, but `{frame.text(expr)}` is `{value}`", frame.span(expr))
+        """Every fact under the file's `assert`, which may speak of the program's names."""
+        asserts = self.file.spec.asserts
+        if asserts:
+            _, local = yield self.environment("assert", self.file.spec.train, "test")
+            yield check_facts(Frame(self.elaboration, self.file, local, asserts[0]), asserts)
 
 
-def show_constant(value: object) -> str:
-    """A constant as a note shows it: thousands apart, lists in brackets."""
-    if isinstance(value, tuple):
-        return f"[{', '.join(str(item) for item in value)}]"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def sizes_in(expr: ast.Expr) -> set[str]:
-    """Names that stand for sizes: those inside a list that is compared."""
-    found: set[str] = set()
-    parts = [expr.first, *(item for _, item in expr.rest)] if isinstance(expr, ast.Chain) else []
-    for part in parts:
-        if isinstance(part, ast.Sequence):
-            found.update(names_in(part))
-    return found
-
-
-def keep_needed(graph: Graph) -> Graph:
-    """Drop nodes and inputs that no output needs."""
-    needed = {id(value) for value in graph.outputs.values()}
-    kept = []
-    for node in reversed(graph.nodes):
-        if any(id(value) in needed for value in node.results):
-            needed.update(id(value) for value in node.operands)
-            kept.append(node)
-    graph.nodes = kept[::-1]
-    graph.inputs = [value for value in graph.inputs if id(value) in needed]
+def finish(builder: GraphBuilder, objective: Value) -> Graph:
+    """The graph of one number, with the inputs it reads and no others."""
+    builder.graph.outputs[""] = objective
+    graph = prune(builder.finish(), ("",))
+    used = {value for node in graph.nodes for value in node.operands} | {objective}
+    graph.inputs = [value for value in graph.inputs if value in used]
     return graph

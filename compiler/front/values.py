@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, final
 from compiler.front.ast import Expr
 from compiler.ir.dims import Dim
 from compiler.ir.graph import Graph, Value
+from compiler.ir.initializers import Initializer
 from compiler.ir.op import Op
-from compiler.ir.signature import Word
+from compiler.ir.signature import Word, format_constant
+from compiler.ir.training import Schedule
 from compiler.source import Span
 
 if TYPE_CHECKING:
@@ -174,7 +176,11 @@ def describe(value: object, text: str = "") -> str:
         return f"the size `{value}`"
     if isinstance(value, bool):
         return "`true`" if value else "`false`"
-    return f"the number `{value}`" if text != str(value) else "a number"
+    if isinstance(value, int | float):
+        return f"the number `{value}`" if text != str(value) else "a number"
+    if isinstance(value, Schedule | Initializer):
+        return f"a {value.kind}"
+    return f"the word `{value.name}`" if isinstance(value, Unresolved) else f"`{format_constant(value)}`"
 
 
 def _describe_function(value: Function) -> str:

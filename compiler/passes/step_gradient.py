@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from compiler.ir.graph import Graph, Value
+from compiler.ir.prune import prune
 from compiler.ir.training import Step
 from compiler.passes.autodiff import differentiate, lacks_derivatives
 from compiler.passes.cse import merge_equal_nodes
 from compiler.passes.expand import expand, lacks_numpy
 from compiler.passes.inline import inline
-from compiler.passes.prune import prune
 from compiler.passes.template import append
 from compiler.passes.training_mode import apply_training, mark_training
 

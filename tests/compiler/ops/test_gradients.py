@@ -10,9 +10,9 @@ import pytest
 
 from compiler.ir.graph import Graph
 from compiler.ir.op import Op, Sample, SampleTensor
+from compiler.ir.prune import prune
 from compiler.ir.types import DType
 from compiler.ops import OPS
-from compiler.passes.prune import prune
 from tests.compiler.ops import gradients, harness
 
 TOLERANCE = 1e-10

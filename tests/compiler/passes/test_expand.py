@@ -8,11 +8,11 @@ import pytest
 
 from compiler.ir.graph import Graph, Node, Value
 from compiler.ir.op import Sample
+from compiler.ir.prune import prune
 from compiler.ir.types import DType, TensorType
 from compiler.ir.verify import VerifyError, verify
 from compiler.ops import OPS, op_named
 from compiler.passes.expand import expand, formula_graph, lacks_numpy
-from compiler.passes.prune import prune
 from tests.compiler.backends.support import graphs_of
 
 

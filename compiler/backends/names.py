@@ -46,6 +46,11 @@ class Names:
         self._reserved = frozenset(taken)
         self._taken = {*TAKEN, *self._reserved}
 
+    @property
+    def taken(self) -> frozenset[str]:
+        """Every name that is used already."""
+        return frozenset(self._taken)
+
     def claim(self, wanted: str) -> str:
         """`wanted` as an identifier; a taken one gets a suffix."""
         base = identifier(wanted)

@@ -219,7 +219,7 @@ def _print_body(file: NumpyFile, graph: Graph, reads: Reads, *, method: bool) ->
         for node in pruned.nodes
     ]
     single = len(reads) == 1 and (not whole or reads == ("",))
-    body = BodyPrinter(pruned, units, names, inputs, sizes, 2 if method else 1, single=single)
+    body = BodyPrinter(pruned, units, names, inputs, sizes, 2 if method else 1, single=single, carries=graph.kind != "step")
     body.print()
 
     def result(codes: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, final
 
+from compiler.backends.carrying import MARK, Statement, carry, plain, strip
 from compiler.backends.names import Names
 from compiler.backends.pieces import Line, Piece, Pieces, SizeNote
 from compiler.backends.sizes import Sizes
@@ -116,20 +117,30 @@ def size_lines(inputs: dict[Value, str], sizes: Sizes) -> Iterator[str]:
 class BodyPrinter:
     """Prints units in order; `finish` prints what is returned and gives the statements, without the function's head.
 
-    `single` says that one tensor is returned.
+    `single` says that one tensor is returned; `carries` that results may share a variable (see carrying.py).
     """
 
     def __init__(
-        self, graph: Graph, units: list[Unit], names: Names, inputs: dict[Value, str], sizes: Sizes, depth: int, *, single: bool
+        self,
+        graph: Graph,
+        units: list[Unit],
+        names: Names,
+        inputs: dict[Value, str],
+        sizes: Sizes,
+        depth: int,
+        *,
+        single: bool,
+        carries: bool = False,
     ) -> None:
         self._graph = graph
         self._names = names
         self._sizes = sizes
         self._depth = depth
         self._units = units
-        self._codes: dict[Value, Code] = {value: Code(name) for value, name in inputs.items()}
+        self._carries = carries
+        self._codes: dict[Value, Code] = {value: Code(name + MARK) for value, name in inputs.items()}
         self._nested: dict[Value, int] = {}
-        self._lines: list[Line] = []
+        self._statements: list[Statement] = []
         self._uses: dict[Value, list[Unit]] = {}
         self._entry_of: dict[Value, str] = {}
         outputs = set(graph.outputs.values())
@@ -149,13 +160,13 @@ class BodyPrinter:
     def _claim_entry(self, value: Value, entry: str) -> str:
         if value is self._alone and not self._uses.get(value):
             return ""
-        return self._names.claim(entry)
+        return self._names.claim(entry) + MARK
 
     def _find_spines(self) -> None:
         """Steps on the way to an entry's value carry its name, should they need one."""
         makers = {value: unit for unit in self._units for value in unit.results}
         for value, entry in self._entry_of.items():
-            name = self._targets[value] or self._names.claim(entry)
+            name = self._targets[value] or self._names.claim(entry) + MARK
             unit = makers[value]
             while unit.operands:
                 step = unit.operands[0]
@@ -172,7 +183,7 @@ class BodyPrinter:
             text = self._expression(unit)
             if len(unit.results) != 1:
                 targets = [self._target(value) if self._is_read(value) else "_" for value in unit.results]
-                self._emit(", ".join(targets), text, None)
+                self._statements.append(Statement(tuple(targets), text))
                 for value, name in zip(unit.results, targets, strict=True):
                     self._bind(value, name)
                 continue
@@ -208,7 +219,7 @@ class BodyPrinter:
             made = unit.render(tuple(self._codes[value] for value in unit.operands))
             text = made if isinstance(made, Code) else Code(made)
             open_values = [value for value in unit.operands if self._is_open(value)]
-            length = 4 * self._depth + max((len(self._targets.get(value, "")) for value in unit.results), default=0) + 3 + len(text)
+            length = 4 * self._depth + max((len(self._targets.get(value, "")) for value in unit.results), default=0) + 3 + len(plain(text))
             deep = [value for value in open_values if self._nested[value] >= DEEPEST]
             long = [value for value in open_values if length > LONGEST and len(self._codes[value]) >= SHORT]
             if not deep and not long:
@@ -226,11 +237,12 @@ class BodyPrinter:
         return len(re.findall(rf"\b{probe}\b", text)) != 1
 
     def _target(self, value: Value) -> str:
-        return self._targets.get(value) or self._names.claim(value.name)
+        return self._targets.get(value) or self._names.claim(value.name) + MARK
 
     def _materialise(self, value: Value) -> None:
         name = self._target(value)
-        self._emit(name, self._codes[value], value.type)
+        comment = shape_note(value.type, self._sizes)
+        self._statements.append(Statement((name,), self._codes[value], comment, self._entry_of.get(value, "")))
         self._bind(value, name)
 
     def _bind(self, value: Value, name: str) -> None:
@@ -238,18 +250,20 @@ class BodyPrinter:
         self._nested.pop(value, None)
         self._sizes.remember(value, name)
 
-    def _emit(self, target: str, text: str, type: TensorType | None) -> None:
-        comment = shape_note(type, self._sizes) if type is not None else ()
-        self._lines.append(Line(self._depth, (f"{target} = {text}",), comment))
-
     def finish(self, result: Callable[[dict[str, str]], str]) -> list[Line]:
         """The statements, with sizes at their head and `return` at their end; `result` prints several outputs."""
-        outputs = self._graph.outputs
+        note: Pieces = ()
         if self._alone is not None:
-            code = self._codes[self._alone]
-            nested = self._alone in self._nested
-            last = Line(self._depth, (f"return {code}",), shape_note(self._alone.type, self._sizes) if nested else ())
+            last = str(self._codes[self._alone])
+            note = shape_note(self._alone.type, self._sizes) if self._alone in self._nested else ()
         else:
-            last = Line(self._depth, (f"return {result({name: self._codes[value] for name, value in outputs.items()})}",))
+            codes = {name: str(self._codes[value]) for name, value in self._graph.outputs.items()}
+            last = result(codes if self._carries else {name: plain(code) for name, code in codes.items()})
+        if self._carries:
+            inputs = {name + MARK for name in self._inputs.values()}
+            statements, last = carry(self._statements, last, inputs, self._names.taken)
+        else:
+            statements, last = strip(self._statements, last)
         head = [Line(self._depth, (text,)) for text in size_lines(self._inputs, self._sizes)]
-        return [*head, *self._lines, last]
+        body = [Line(self._depth, (f"{', '.join(item.targets)} = {item.text}",), item.comment) for item in statements]
+        return [*head, *body, Line(self._depth, (f"return {last}",), note)]

@@ -118,7 +118,9 @@ def print_function(
     sizes = Sizes(list(inputs.items()), names, local=graph.kind == "block")
     scope = _Scope(file, modules, sizes, networks)
     single = list(pruned.outputs) == [""] or (reads is not None and len(reads) == 1)
-    body = BodyPrinter(pruned, list(_units(pruned, modules, scope)), names, inputs, sizes, depth + 1, single=single)
+    body = BodyPrinter(
+        pruned, list(_units(pruned, modules, scope)), names, inputs, sizes, depth + 1, single=single, carries=graph.kind != "step"
+    )
     body.print()
 
     def result(codes: Mapping[str, str]) -> str:

@@ -12,8 +12,9 @@ from compiler.ir.types import DType
 from compiler.passes.retype import retype
 from netlang.training.engine import Engine
 from netlang.training.failures import failure
+from netlang.training.functions import program_graphs
 from netlang.training.torch_engine import TorchEngine
-from netlang.training.torch_functions import compile_torch, program_graphs
+from netlang.training.torch_functions import compile_torch
 
 BACKENDS: Final = ("torch", "numpy")
 DTYPES: Final = ("f32", "f64")

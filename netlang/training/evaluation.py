@@ -13,10 +13,10 @@ from netlang.training.engine import NonFinite
 from netlang.training.engines import in_numbers_of, make_engine
 from netlang.training.failures import failure
 from netlang.training.feed import Evaluation
+from netlang.training.functions import program_networks
 from netlang.training.loop import measure_all, weights_file
 from netlang.training.memory import require_memory
 from netlang.training.state import network_file
-from netlang.training.torch_functions import program_networks
 from netlang.training.weights import Stored, decode_weights, expected_types, read_weights
 
 

@@ -19,13 +19,13 @@ from compiler.ir.training import Lbfgs, Step
 from compiler.ir.types import DType
 from netlang.training.blas import read_threads, set_threads
 from netlang.training.engine import Engine, NonFinite, Placed, Update
+from netlang.training.functions import ROWS, with_rows
 from netlang.training.numpy_arrays import find_nonfinite, from_stored, open_module, to_stored, total_norm
 from netlang.training.numpy_functions import CompiledStep, compile_numpy, compile_steps, trained_networks
 from netlang.training.numpy_lbfgs import NumpyLbfgs
 from netlang.training.numpy_optimizers import NumpyOptimizer
 from netlang.training.seeds import Purpose, derive_seed
 from netlang.training.torch_engine import draws_numbers
-from netlang.training.torch_functions import ROWS, with_rows
 from netlang.training.weights import Stored
 
 COUNT = "draws"
@@ -80,7 +80,7 @@ class NumpyEngine(Engine):
 
     def draw(self, rows: int) -> Placed:
         draw = self._functions.draw
-        return {} if draw is None else dict(draw({ROWS: self._rows(rows)}, self._next_generator()))
+        return {} if draw is None else dict(draw({ROWS: self._rows(rows)}, generator=self._next_generator()))
 
     def _rows(self, count: int) -> Any:
         """What tells functions that read no data how many rows to draw."""
@@ -175,7 +175,7 @@ class NumpyEngine(Engine):
         with np.errstate(all="ignore"):
             for name, function in self._functions.metrics.items():
                 generator = self._next_generator() if self._metrics_random else None
-                measured[name] = float(function(given, generator))
+                measured[name] = float(function(given, generator=generator))
         return measured
 
     def end_evaluation(self) -> None:

@@ -5,25 +5,19 @@ The one place that knows how the NumPy back end hands over what it printed.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, final
+from typing import Any, final
 
-from compiler.backends.names import identifier
-from compiler.backends.numpy_backend import NumpyNetworks, load_numpy
+from compiler.backends.numpy_backend import load_numpy
 from compiler.backends.numpy_steps import StepFunction, load_steps
 from compiler.backends.parameters import initial_parameters
 from compiler.front.checked import Checked
-from compiler.ir.graph import Graph
 from compiler.ir.training import Step
 from compiler.passes.autodiff import DerivativeError
 from compiler.passes.step_gradient import StepGradient, step_entries, step_gradient
 from netlang.training.failures import failure
-from netlang.training.torch_functions import NO_LIMIT, program_graphs, program_networks, with_own_names, with_rows
-
-Function: TypeAlias = Callable[..., Any]
-"""Takes arrays by the names of its graph's inputs, and `generator` where it draws; knows its networks."""
+from netlang.training.functions import NO_LIMIT, Function, bind, name_results, program_graphs, program_networks, with_own_names, with_rows
 
 
 @final
@@ -65,9 +59,9 @@ def compile_numpy(checked: Checked, seed: int, module: Any) -> NumpyFunctions:
     count = len(program.steps)
     loaded = load_numpy([*networks.values(), *graphs[count:]], module)
     callables = {name: loaded.networks[name](parameters[name]) for name in networks}
-    functions = [_bind(loaded, graph, callables) for graph in graphs[count:]]
+    functions = [bind(loaded.steps[graph.name], graph, callables) for graph in graphs[count:]]
     metrics = dict(zip(program.metrics, functions, strict=False))
-    draw = None if program.draws is None else _named(functions[-1], program.draws)
+    draw = None if program.draws is None else name_results(functions[-1], program.draws)
     renamed = [replace(step, graph=graph) for step, graph in zip(program.steps, graphs, strict=False)]
     return NumpyFunctions(parameters, compile_steps(renamed, trained_networks(program.steps), module), metrics, draw, module)
 
@@ -91,30 +85,3 @@ def _with_gradient(step: Step, trained: frozenset[str]) -> StepGradient:
     except DerivativeError as error:
         message = f"NumPy has no gradient of `{error.op.name}`, which the step `{step.name}` goes through"
         raise failure("NL727", message, step.span, help="train with PyTorch: `--backend torch`") from error
-
-
-def _bind(loaded: NumpyNetworks, graph: Graph, networks: Mapping[str, Any]) -> Function:
-    """The function with its networks, which are its first parameters."""
-    function = loaded.steps[graph.name]
-    names = [value.name for value in graph.inputs]
-    found = inspect.signature(function).parameters
-    draws = "generator" in found
-    by_parameter = {identifier(name): network for name, network in networks.items()}
-    given = [by_parameter[name] for name in list(found)[: len(found) - len(names) - draws]]
-
-    def call(inputs: Mapping[str, Any], generator: Any) -> Any:
-        keywords = {"generator": generator} if draws else {}
-        return function(*given, *[inputs[name] for name in names], **keywords)
-
-    return call
-
-
-def _named(function: Function, graph: Graph) -> Function:
-    """The draws' function with its results by name; one result comes as it is, several as a tuple."""
-    names = list(graph.outputs)
-
-    def call(inputs: Mapping[str, Any], generator: Any) -> dict[str, Any]:
-        drawn = function(inputs, generator)
-        return dict(zip(names, [drawn] if len(names) == 1 and not isinstance(drawn, tuple) else drawn, strict=True))
-
-    return call

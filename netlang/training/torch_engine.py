@@ -17,8 +17,9 @@ from compiler.ir.graph import Call, Graph, called_networks
 from compiler.ir.training import Lbfgs, Program, Schedule, Step
 from netlang.training.engine import Engine, NonFinite, Placed, Update
 from netlang.training.failures import failure
+from netlang.training.functions import ROWS, Function
 from netlang.training.seeds import Purpose, derive_seed
-from netlang.training.torch_functions import ROWS, Function, TorchFunctions
+from netlang.training.torch_functions import TorchFunctions
 from netlang.training.torch_optimizers import build_optimizer, read_state, scheduled_settings, to_setting, write_state
 from netlang.training.torch_tensors import find_nonfinite, from_stored, to_stored
 from netlang.training.weights import Stored

@@ -232,10 +232,73 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {item.name: item for item in (Sgd, Mome
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
+class Variable:
+    """A tensor that is trained itself: `network` has no inputs and owns the one parameter `value`; `init` computes its first value.
+
+    The inputs of `init` are data sources that are one tensor each.
+    """
+
+    network: Graph
+    init: Graph
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample(ABC):
+    """Abstract: something that a run writes to a file whenever it is evaluated; `graph` computes it in evaluation mode."""
+
+    graph: Graph
+    span: Span
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Pictures(Sample):
+    """Pictures [K, 1 or 3, H, W] with values from 0 to 1."""
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Points(Sample):
+    """Points [K, 2] of a plane."""
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Text(Sample):
+    """Text written character by character.
+
+    The graph reads the characters so far as its input `field`, i64[N, T], and gives the output `logits`, [N, T, V], and the
+    next value of every carried state it reads, under the state's name. Characters are drawn from softmax(logits / temperature).
+    """
+
+    field: str
+    prompt: str
+    length: int
+    temperature: float
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Carry:
+    """States that go from iteration to iteration: outputs of both graphs are the states by name.
+
+    `start` gives them at the beginning of an epoch; `following` from the states, as inputs by name, and an iteration's batch and
+    draws, before the steps of the iteration update anything.
+    """
+
+    start: Graph
+    following: Graph
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
 class Step:
     """One kind of update: the objective as a graph, what it updates, how, and how often.
 
-    The graph's inputs are named by field (`image`) or draw (`z`); its one output is the objective, a scalar.
+    The graph's inputs are named by field (`image`), draw (`z`) or carried state (`h`); its one output is the objective, a scalar.
+    Steps with one `update` and equal optimizers share the optimizer's state. `mode` says of networks whether they are in training
+    mode, where it is not what the program would choose. `ema` is the decay of an averaged copy of what the step updates.
     """
 
     name: str
@@ -251,6 +314,8 @@ class Step:
     every: int = 1
     after: int = 0
     until: int | None = None
+    ema: float | None = None
+    mode: Mapping[str, bool] = field(default_factory=dict)
 
 
 @final
@@ -258,7 +323,9 @@ class Step:
 class Program:
     """A training program. Exactly one of `epochs` and `iterations` is given; one iteration runs every step once.
 
-    `draws` makes the tensors drawn once an iteration (None without any); `metrics` are scalars of evaluation data.
+    `draws` makes the tensors drawn once an iteration (None without any); `metrics` are scalars of evaluation data. Metrics are
+    measured and samples written every `evaluate_every` iterations (None: after each epoch) and at the end; checkpoints are
+    taken every `checkpoint_every` iterations (None: by the clock), and `checkpoints_kept` are kept.
     """
 
     steps: tuple[Step, ...]
@@ -269,3 +336,9 @@ class Program:
     draws: Graph | None
     metrics: Mapping[str, Graph] = field(default_factory=dict)
     evaluation: str = "test"
+    variables: Mapping[str, Variable] = field(default_factory=dict)
+    samples: Mapping[str, Sample] = field(default_factory=dict)
+    carry: Carry | None = None
+    evaluate_every: int | None = None
+    checkpoint_every: int | None = None
+    checkpoints_kept: int | None = None

@@ -158,4 +158,8 @@ MODULES = {
     "layer_norm": "layer_norm",
     "rms_norm": "layer_norm",
     "l2_normalize": "layer_norm",
+    "gram": "style",
+    "content_loss": "style",
+    "style_loss": "style",
+    "total_variation": "style",
 }

@@ -190,8 +190,10 @@ def torch_derivatives(sample: Sample, derived: Derived, order: int) -> dict[str,
         namespace["module"] = module
         tensors |= dict(module.named_parameters())
     inputs = [tensors[name].requires_grad_() for name in derived.wanted if name in tensors]
-    text = op.torch_apply(at, "module", *texts) if module_text is not None else op.torch(at, *texts)
-    result = harness.run(text, namespace)
+    if module_text is None and type(op).torch is Op.torch and op.formula is not None:
+        result: Any = harness.evaluate_torch_formula(op, types, list(tensors.values()))
+    else:
+        result = harness.run(op.torch_apply(at, "module", *texts) if module_text is not None else op.torch(at, *texts), namespace)
     results = [item for item in (result if isinstance(result, tuple | list) else (result,)) if item.is_floating_point()]
     weights = [torch.from_numpy(derived.arrays[name]).requires_grad_() for name in derived.results]
     loss = torch.stack([(item * weight).sum() for item, weight in zip(results, weights, strict=True)]).sum()

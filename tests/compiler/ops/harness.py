@@ -9,9 +9,9 @@ import inspect
 import math
 import textwrap
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 import torch
@@ -19,16 +19,17 @@ from torch import nn
 from torch.nn import functional
 
 from compiler.ir.dims import Dim
-from compiler.ir.graph import Value
+from compiler.ir.graph import Graph, Value
 from compiler.ir.op import ATOM, EMITTED, Code, Lowering, Op, RuleError, Sample, SampleTensor
 from compiler.ir.signature import signature_of
 from compiler.ir.types import DType, TensorType
 from compiler.ops import OPS
 from compiler.ops.elementwise import Scalar
 from compiler.ops.loss import PairLoss
-from compiler.passes.expand import expand, formula_graph
+from compiler.passes.expand import expand, formula_graph, lacks_torch
 
 Array = Any
+Lower: TypeAlias = Callable[[Op, Lowering, list[Code]], str]
 
 
 @final
@@ -156,6 +157,8 @@ def torch_forms(sample: Sample, literal: bool = False) -> Iterator[tuple[Array, 
         yield as_arrays(run(op.torch_apply(at, "module", *texts), namespace | {"module": module}))
     if not parameters and type(op).torch is not Op.torch:
         yield as_arrays(run(op.torch(at, *texts), namespace))
+    elif text is None and op.formula is not None:
+        yield as_arrays(evaluate_torch_formula(op, types, [torch.from_numpy(np.array(array)) for array in operands]))
 
 
 def numpy_form(sample: Sample, literal: bool = False) -> tuple[Array, ...] | None:
@@ -171,21 +174,32 @@ def numpy_form(sample: Sample, literal: bool = False) -> tuple[Array, ...] | Non
 
 def evaluate_formula(sample: Sample) -> tuple[Array, ...]:
     """What NumPy computes of an op's formula, expanded down to ops with a NumPy form."""
-    graph = expand(formula_graph(sample.op, types_of(sample)))
     operands, parameters = draw_arrays(sample)
-    arrays = dict(zip(graph.inputs, (*operands, *parameters.values()), strict=True))
+    graph = expand(formula_graph(sample.op, types_of(sample)))
+    return as_arrays(_run_nodes(graph, (*operands, *parameters.values()), NUMPY, lambda op, at, names: op.numpy(at, *names)))
+
+
+def evaluate_torch_formula(op: Op, types: tuple[TensorType, ...], operands: list[Any]) -> tuple[Any, ...]:
+    """What torch computes of an op's formula, expanded down to ops with a torch form, from tensors."""
+    namespace = {"torch": torch, "nn": nn, "F": functional}
+    return _run_nodes(expand(formula_graph(op, types), lacks_torch), operands, namespace, lambda op, at, names: op.torch(at, *names))
+
+
+def _run_nodes(graph: Graph, given: Iterable[Any], library: dict[str, Any], lower: Lower) -> tuple[Any, ...]:
+    arrays = dict(zip(graph.inputs, given, strict=True))
     texts: dict[Value, Code] = {}
     for node in graph.nodes:
         at = PlainLowering(node.operand_types, node.result_types)
-        namespace = NUMPY | {f"value_{index}": arrays[value] for index, value in enumerate(node.operands) if value in arrays}
+        namespace = library | {f"value_{index}": arrays[value] for index, value in enumerate(node.operands) if value in arrays}
         names = [texts.get(value, Code(f"value_{index}")) for index, value in enumerate(node.operands)]
-        text = node.op.numpy(at, *names)
+        text = lower(node.op, at, names)
         if isinstance(node.op, Scalar):
             texts[node.results[0]] = Code(text, text.level if isinstance(text, Code) else ATOM)
             continue
-        results = as_arrays(run(text, namespace))
-        for value, array in zip(node.results, results, strict=True):
-            assert array.dtype == value.type.dtype.numpy_name, f"{text}: {array.dtype} is not {value.type}"
+        made = run(text, namespace)
+        for value, array in zip(node.results, made if isinstance(made, tuple | list) else (made,), strict=True):
+            found = str(array.dtype).removeprefix("torch.")
+            assert found == value.type.dtype.numpy_name, f"{text}: {found} is not {value.type}"
             arrays[value] = array
     return tuple(arrays[value] for value in graph.outputs.values())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
@@ -21,7 +21,7 @@ from compiler.front.unused import warn_unused
 from compiler.front.values import NetworkFunction
 from compiler.ir.graph import Graph
 from compiler.ir.training import Program
-from compiler.source import Source
+from compiler.source import Source, Span
 
 
 @final
@@ -42,6 +42,8 @@ class Checked:
     readers: Mapping[str, Reader]
     constants: Mapping[str, object]
     diagnostics: tuple[Diagnostic, ...]
+    places: Mapping[str, Span] = field(default_factory=dict)
+    """Where each data source stands."""
 
     @property
     def failed(self) -> bool:
@@ -80,7 +82,7 @@ def check(
     networks, program = run(_elaborate(elaboration, work, scope))
     return Checked(
         scope.spec.name or Path(source.path).stem, scope.spec.doc, source, folder, networks, program, work.readers, scope.constants,
-        tuple(sink.diagnostics),
+        tuple(sink.diagnostics), {name: pair.value.span for name, pair in scope.spec.data.items()},
     )  # fmt: skip
 
 

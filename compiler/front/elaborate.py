@@ -17,7 +17,7 @@ from compiler.front.evaluate import evaluate, evaluate_constant, evaluate_loosel
 from compiler.front.expressions import read_expression
 from compiler.front.graph_calls import call_block, call_network
 from compiler.front.limits import CALL_DEPTH, NODES
-from compiler.front.readers import Reader
+from compiler.front.readers import Reader, TrustedPath
 from compiler.front.scans import SCANS, call_cell
 from compiler.front.scope import FileScope, Frame, Local, Task
 from compiler.front.sink import Sink
@@ -141,11 +141,11 @@ class Elaboration:
     def _override(self, frame: Frame, name: str, node: Node) -> Task:
         text = self.overrides[name]
         if isinstance(node, Scalar) and node.style != "plain":
-            return text
+            return TrustedPath(text)
         source = Source(f"--set {name}", text)
         scalar = Scalar(text, Span(source, 0, len(text)))
         expr = self.parse(scalar)
-        return POISON if expr is None else (yield evaluate_constant(frame.at(scalar), expr))
+        return POISON if expr is None else _trust((yield evaluate_constant(frame.at(scalar), expr)))
 
     def resolve(self, file: FileScope, name: str) -> Task:
         """A network, block or op by that name; None when there is none."""
@@ -245,6 +245,13 @@ class Elaboration:
                         help=f"did you mean `{near}`?" if near is not None else _list_constants(spec),
                     )
                 )
+
+
+def _trust(value: Any) -> Any:
+    """The value with every text in it as one that the command line gave: as a path it is relative to the working directory."""
+    if isinstance(value, tuple):
+        return tuple(_trust(item) for item in value)
+    return TrustedPath(value) if isinstance(value, str) else value
 
 
 def _list_constants(spec: SpecFile) -> str:

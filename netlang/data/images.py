@@ -1,7 +1,7 @@
 """Pictures in files: a folder of class folders, or one picture. Values 0 to 1, layout `[N, C, H, W]`.
 
-A picture is turned as its EXIF tag says, laid on white where it is transparent, cut to the wanted proportions around its centre, and
-resized with smoothing. Formats go by content: PNG, JPEG, BMP, PPM, WebP. Non-goals: animations, colour profiles.
+A picture is turned as its EXIF tag says, laid on white where it is transparent, cut to the wanted proportions around its centre (or
+kept whole), and resized with smoothing. Formats go by content: PNG, JPEG, BMP, PPM, WebP. Non-goals: animations, colour profiles.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from __future__ import annotations
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from compiler.front.readers import Reader, ReaderError
 from compiler.ir.types import DType, TensorType
+from netlang.data.bundled_pictures import find_bundled
 from netlang.data.fields import Side, per_sample, single
 from netlang.data.packages import require
 from netlang.data.paths import LARGEST_DATA, join_path, open_folder, open_regular, resolve_inside
@@ -28,6 +31,9 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".webp"}
 MOST_PIXELS = 25_000_000
 LARGEST_IMAGE_FILE = 200 * 2**20
 MODES = {1: "L", 3: "RGB"}
+ORIENTATION = 0x0112
+LYING = (5, 6, 7, 8)
+"""Values of the EXIF tag with which height and width change places."""
 
 
 @final
@@ -81,23 +87,47 @@ class Images(Reader):
 @final
 @dataclass(frozen=True)
 class Image(Reader):
-    """One picture as a single tensor f32[1, 3, H, W]; `size` is `[height, width]` or the side of a square. Needs Pillow."""
+    """One picture as a single tensor f32[1, 3, H, W]. Needs Pillow.
+
+    `file` is a path, or the name of a picture of another package: `skimage:astronaut`. `size` is `[height, width]` or the side of a
+    square; the picture is cut to fill it, or with `fit=whole` as large as fits into it, in its own proportions.
+    """
 
     name: ClassVar[str] = "image"
 
     file: str
     size: Side | tuple[Side, Side]
+    fit: Literal["cut", "whole"] = "cut"
 
     def fields(self, folder: Path | None) -> dict[str, TensorType]:
-        return {"": single(DType.f32, 1, 3, *_sides(self.size))}
+        sides = _sides(self.size)
+        if self.fit == "whole":
+            with _open_picture(self._find(folder), self.file, "file") as picture:
+                sides = fit_whole(*_turned_sides(picture), sides)
+        return {"": single(DType.f32, 1, 3, *sides)}
 
     def read(self, folder: Path | None) -> dict[str, Any]:
-        path = resolve_inside(folder, self.file, attribute="file")
-        return {"": read_picture(path, self.file, _sides(self.size), 3, "file")[None]}
+        return {"": read_picture(self._find(folder), self.file, _sides(self.size), 3, "file", whole=self.fit == "whole")[None]}
+
+    def _find(self, folder: Path | None) -> Path:
+        return find_bundled(self.file, "file") or resolve_inside(folder, self.file, attribute="file")
 
 
-def read_picture(path: Path, shown: str, sides: tuple[int, int], channels: int, attribute: str) -> NDArray[np.float32]:
-    """`[channels, height, width]`; ReaderError names the file that is damaged, too large, or no picture."""
+def read_picture(path: Path, shown: str, sides: tuple[int, int], channels: int, attribute: str, whole: bool = False) -> NDArray[np.float32]:
+    """`[channels, height, width]`; ReaderError names the file that is damaged, too large, too small, or no picture."""
+    with _open_picture(path, shown, attribute) as picture:
+        return _prepare(picture, fit_whole(*_turned_sides(picture), sides) if whole else sides, channels)
+
+
+def fit_whole(height: int, width: int, sides: tuple[int, int]) -> tuple[int, int]:
+    """The largest sides of these proportions within `sides`, to the nearest pixel."""
+    scale = min(sides[0] / height, sides[1] / width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+@contextmanager
+def _open_picture(path: Path, shown: str, attribute: str) -> Iterator[Any]:
+    """The picture, its sides judged and its pixels not decoded; what fails inside is told as a ReaderError."""
     library = require("PIL.Image", "pillow", "data")
     faults = (OSError, SyntaxError, ValueError, TypeError, EOFError, KeyError, IndexError, struct.error, zlib.error)
     with open_regular(path, shown, limit=LARGEST_IMAGE_FILE, attribute=attribute) as stream, warnings.catch_warnings():
@@ -107,12 +137,28 @@ def read_picture(path: Path, shown: str, sides: tuple[int, int], channels: int, 
             with library.open(stream, formats=FORMATS) as picture:
                 if picture.width * picture.height > MOST_PIXELS:
                     raise _too_large(shown, f"{picture.width}x{picture.height} pixels are", attribute)
-                return _prepare(picture, sides, channels)
+                if min(picture.size) < 2:
+                    message = f"`{shown}` has {picture.width}x{picture.height} pixels: that is no picture"
+                    raise ReaderError(message, help="both sides must have at least 2 pixels", attribute=attribute, code="NL504")
+                yield picture
         except (library.DecompressionBombWarning, library.DecompressionBombError) as error:
             raise _too_large(shown, "its pixels are far", attribute) from error
+        except library.UnidentifiedImageError as error:
+            raise _damaged(shown, "no known format", attribute) from error
         except faults as error:
-            message = f"`{shown}` is damaged or no picture: {str(error).splitlines()[0][:120] if str(error) else type(error).__name__}"
-            raise ReaderError(message, help="read are PNG, JPEG, BMP, PPM and WebP", attribute=attribute, code="NL504") from error
+            reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+            raise _damaged(shown, reason.partition(" (")[0], attribute) from error
+
+
+def _damaged(shown: str, reason: str, attribute: str) -> ReaderError:
+    message = f"`{shown}` is damaged or no picture: {reason}"
+    return ReaderError(message, help="read are PNG, JPEG, BMP, PPM and WebP", attribute=attribute, code="NL504")
+
+
+def _turned_sides(picture: Any) -> tuple[int, int]:
+    """Height and width once the picture stands as its EXIF tag says."""
+    lies = picture.getexif().get(ORIENTATION, 1) in LYING
+    return (picture.width, picture.height) if lies else (picture.height, picture.width)
 
 
 def _prepare(picture: Any, sides: tuple[int, int], channels: int) -> NDArray[np.float32]:

@@ -110,7 +110,7 @@ def _nearest_file(path: Path) -> str | None:
     except OSError:
         return None
     near = difflib.get_close_matches(path.name, names, n=1)
-    return f"did you mean `{near[0]}`" if near else None
+    return f"did you mean `{near[0]}`?" if near else None
 
 
 def _reason(error: OSError | RuntimeError) -> str:

@@ -43,7 +43,7 @@ def needed_arrays(checked: Checked, split: str, graphs: Iterator[Graph]) -> tupl
             names = {field: name_input(source, field) for field in types if name_input(source, field) in wanted}
             arrays = read_arrays(reader, checked.folder) if names else {}
         except ReaderError as error:
-            raise _failed(source, error) from error
+            raise _failed(checked, source, error) from error
         for field, name in names.items():
             if types[field].shape[:1] == (COUNT,):
                 sampled.setdefault(source, {})[name] = arrays[field]
@@ -52,8 +52,8 @@ def needed_arrays(checked: Checked, split: str, graphs: Iterator[Graph]) -> tupl
     return sampled, fixed
 
 
-def _failed(source: str, error: ReaderError) -> SpecError:
-    return failure(error.code, f"data source `{source}`: {error.message}", help=error.help)
+def _failed(checked: Checked, source: str, error: ReaderError) -> SpecError:
+    return failure(error.code, f"data source `{source}`: {error.message}", checked.places.get(source), help=error.help)
 
 
 @final
@@ -76,7 +76,7 @@ class Feed:
             try:
                 self.sources[source] = Batches(arrays, program.batch, (seed, order.index(source)), drop_last=whole)
             except ReaderError as error:
-                raise _failed(source, error) from error
+                raise _failed(checked, source, error) from error
         self.source_of = {name: source for source, arrays in sampled.items() for name in arrays}
         self.batch = program.batch
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image as Pillow
 
 from compiler.front.readers import ReaderError
-from netlang.data import images, read_arrays
+from netlang.data import bundled_pictures, images, read_arrays
 from netlang.data.images import Image, Images
 
 
@@ -155,3 +155,58 @@ def test_the_whole_set_is_held_to_a_limit(tmp_path: Path, monkeypatch: pytest.Mo
     assert read_arrays(Images("p", 4), tmp_path)["image"].shape == (1, 3, 4, 4)
     with pytest.raises(ReaderError, match="need more than 192 bytes"):
         Images("p", 5).read(tmp_path)
+
+
+@pytest.mark.parametrize(("size", "sides"), [(20, (15, 20)), ((60, 40), (30, 40)), ((6, 100), (6, 8))])
+def test_a_whole_picture_fits_into_its_size_in_its_own_proportions(
+    tmp_path: Path, size: int | tuple[int, int], sides: tuple[int, int]
+) -> None:
+    save(tmp_path / "a.png", halves(40, 30))
+    reader = Image("a.png", size, fit="whole")
+    picture = read_arrays(reader, tmp_path)[""]
+    assert picture.shape == (1, 3, *sides)
+    assert [str(field) for field in reader.fields(tmp_path).values()] == [f"[1, 3, {sides[0]}, {sides[1]}]"]
+    assert picture[0, 0, 0, 0] == 1
+    assert picture[0, 0, 0, -1] == 0
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_the_size_of_a_whole_picture_is_that_of_the_turned_one(tmp_path: Path, turn: int) -> None:
+    exif = Pillow.Exif()
+    exif[0x0112] = turn
+    save(tmp_path / "a.jpg", halves(32, 16), exif=exif)
+    shape = read_arrays(Image("a.jpg", 16, fit="whole"), tmp_path)[""].shape
+    assert shape == ((1, 3, 8, 16) if turn < 5 else (1, 3, 16, 8))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1)])
+def test_a_picture_of_one_pixel_is_refused(tmp_path: Path, size: tuple[int, int]) -> None:
+    save(tmp_path / "a.png", flat("red", size=size))
+    with pytest.raises(ReaderError, match=f"`a.png` has {size[0]}x{size[1]} pixels: that is no picture") as caught:
+        Image("a.png", 4).read(tmp_path)
+    assert caught.value.code == "NL504"
+
+
+def test_text_is_no_picture(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_text("not a picture\n" * 100)
+    with pytest.raises(ReaderError, match=r"`a.jpg` is damaged or no picture: no known format$"):
+        Image("a.jpg", 4).read(tmp_path)
+
+
+@pytest.mark.parametrize("name", [f"{package}:{name}" for package, files in bundled_pictures.FILES.items() for name in files])
+def test_bundled_pictures(name: str) -> None:
+    picture = read_arrays(Image(name, 32, fit="whole"), None)[""]
+    assert max(picture.shape) == 32
+    assert picture.std() > 0.02
+
+
+def test_names_of_bundled_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ReaderError, match="`skimage` brings no picture `astronat`") as caught:
+        Image("skimage:astronat", 4).read(None)
+    assert (caught.value.code, caught.value.help) == ("NL501", "did you mean `skimage:astronaut`?")
+    save(tmp_path / "a:b.png", flat("red"))
+    assert read_arrays(Image("a:b.png", 4), tmp_path)[""].shape == (1, 3, 4, 4)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(ReaderError, match="comes with the package `scikit-learn`") as caught:
+        Image("sklearn:china", 4).read(None)
+    assert caught.value.code == "NL503"

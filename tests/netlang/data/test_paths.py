@@ -58,7 +58,7 @@ def test_a_missing_file_names_the_near_one(spec_folder: Path) -> None:
         open_regular(spec_folder / "data" / "row.csv", "data/row.csv")
     assert (caught.value.message, caught.value.help, caught.value.code) == (
         "there is no file `data/row.csv`",
-        "did you mean `rows.csv`",
+        "did you mean `rows.csv`?",
         "NL501",
     )
 

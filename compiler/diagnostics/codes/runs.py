@@ -251,4 +251,14 @@ Bad:
 Good:
     netlang train rnn/digits_rows""",
     ),
+    Code(
+        "NL730",
+        "no Pillow to write pictures",
+        """Samples and curves are written as pictures by the package Pillow, which netlang does not install by itself.
+
+Bad:
+    netlang train style      # without Pillow
+Good:
+    pip install "netlang[data]" && netlang train style""",
+    ),
 )

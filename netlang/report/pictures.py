@@ -1,0 +1,130 @@
+"""Results as picture files: grids of pictures, scatters of points, curves of numbers. Needs Pillow, which is loaded on use.
+
+A file is written beside and renamed, so a reader sees the old one or the new one, never a part; its format follows its suffix
+(.png, .jpg, .jpeg). Pictures are [N, C, H, W], points [N, 2]. Non-goals: animation, interaction.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from compiler.diagnostics.quote import show
+from netlang.report.chart import draw_curves, draw_scatter
+from netlang.training.durable import replace
+from netlang.training.failures import failure
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Curve: TypeAlias = tuple[Sequence[float], Sequence[float]]
+"""What a curve goes through: x and y, equally many."""
+
+FORMATS: Final = {".png": ("PNG", {}), ".jpg": ("JPEG", {"quality": 92}), ".jpeg": ("JPEG", {"quality": 92})}
+GAP: Final = 2
+"""Pixels of white between the pictures of a grid."""
+
+
+def write_grid(path: Path, pictures: NDArray[Any], *, low: float = 0.0, high: float = 1.0, columns: int | None = None) -> None:
+    """Pictures [N, 1 or 3, H, W] side by side, row by row; one picture is written as it is. `low` is black, `high` is white.
+
+    As many columns as rows unless given. Numbers outside are cut off, NaN is black. ValueError for another shape, SpecError NL703, NL730.
+    """
+    import numpy as np
+
+    array = np.asarray(pictures)
+    if array.ndim != 4 or array.shape[1] not in (1, 3) or 0 in array.shape:
+        raise ValueError(f"pictures are [N, 1 or 3, H, W], not {list(array.shape)}")
+    if not low < high:
+        raise ValueError(f"from {low} to {high} is no range")
+    scaled = (array.astype(np.float64) - low) * (255 / (high - low))
+    pixels = np.nan_to_num(scaled, nan=0, posinf=255, neginf=0).round().clip(0, 255).astype(np.uint8)
+    _save(path, _arrange(pixels.transpose(0, 2, 3, 1), columns or math.ceil(math.sqrt(len(pixels)))))
+
+
+def _arrange(pixels: NDArray[Any], columns: int) -> NDArray[Any]:
+    """[N, H, W, C] as one picture [H', W', C]."""
+    import numpy as np
+
+    count, height, width, channels = pixels.shape
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    grid: NDArray[Any] = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, channels), 255, np.uint8)
+    for index, picture in enumerate(pixels):
+        top, left = index // columns * (height + GAP), index % columns * (width + GAP)
+        grid[top : top + height, left : left + width] = picture
+    return grid
+
+
+def write_scatter(path: Path, points: Mapping[str, NDArray[Any]]) -> None:
+    """Points [N, 2] by name, each name in its color, one scale on both axes; what is not finite is left out.
+
+    ValueError for another shape, SpecError NL703, NL730.
+    """
+    import numpy as np
+
+    arrays = {name: np.asarray(array, np.float64) for name, array in points.items()}
+    for name, array in arrays.items():
+        if array.ndim != 2 or array.shape[1] != 2:
+            raise ValueError(f"points are [N, 2], not {list(array.shape)} ({name})")
+    _require_pillow()
+    finite = {name: array[np.isfinite(array).all(1)] for name, array in arrays.items()}
+    _save(path, draw_scatter({name: [(float(x), float(y)) for x, y in array] for name, array in finite.items()}))
+
+
+def write_curves(path: Path, curves: Mapping[str, Curve]) -> None:
+    """Curves by name over a common x; y is logarithmic where all of it is positive and spans more than two decades.
+
+    ValueError where x and y differ in number, SpecError NL703, NL730.
+    """
+    _require_pillow()
+    points = {name: list(zip(map(float, x), map(float, y), strict=True)) for name, (x, y) in curves.items()}
+    _save(path, draw_curves({name: [item for item in items if all(map(math.isfinite, item))] for name, items in points.items()}))
+
+
+def read_curves(log: Path) -> dict[str, Curve]:
+    """The objectives and metrics of a run's `metrics.jsonl` by name, over iterations; a line that is no record is passed over."""
+    found: dict[str, tuple[list[float], list[float]]] = {}
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            record = json.loads(line)
+            values = {record["step"]: record["objective"]} if record["kind"] == "step" else dict(record["metrics"])
+            iteration = float(record["iteration"])
+            numbers = {str(name): float(value) for name, value in values.items()}
+        except (ValueError, KeyError, TypeError):
+            continue
+        for name, value in numbers.items():
+            x, y = found.setdefault(name, ([], []))
+            x.append(iteration)
+            y.append(value)
+    return dict(found)
+
+
+def _require_pillow() -> Any:
+    """Pillow's module of pictures; SpecError NL730 without it."""
+    try:
+        import PIL.Image
+    except ImportError:
+        raise failure("NL730", "writing pictures needs the package `pillow`", help='install it: `pip install "netlang[data]"`') from None
+    return PIL.Image
+
+
+def _save(path: Path, picture: Any) -> None:
+    """Encode an array [H, W, C] of bytes, or a picture of Pillow's, and put the file in its place."""
+    library = _require_pillow()
+    if path.suffix.lower() not in FORMATS:
+        raise failure("NL703", f"{show(str(path))} cannot be written: pictures end in {', '.join(FORMATS)}", help="give it another name")
+    form, options = FORMATS[path.suffix.lower()]
+    if not isinstance(picture, library.Image):
+        picture = library.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+    stream = io.BytesIO()
+    picture.save(stream, form, **options)
+    try:
+        replace(path, [stream.getbuffer()])
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise failure("NL703", f"{show(str(path))} cannot be written: {reason}", help="give a place that you may write to") from None

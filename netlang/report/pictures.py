@@ -1,7 +1,7 @@
-"""Results as picture files: grids of pictures, scatters of points, curves of numbers. Needs Pillow, which is loaded on use.
+"""Results as the bytes of picture files: grids of pictures, scatters of points, curves of numbers. Needs Pillow, loaded on use.
 
-A file is written beside and renamed, so a reader sees the old one or the new one, never a part; its format follows its suffix
-(.png, .jpg, .jpeg). Pictures are [N, C, H, W], points [N, 2]. Non-goals: animation, interaction.
+The format follows the suffix that the file is to have (.png, .jpg, .jpeg). Pictures are [N, C, H, W], points [N, 2].
+Non-goals: animation, interaction, the writing of files.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from compiler.diagnostics import Diagnostic, SpecError
 from compiler.diagnostics.quote import show
 from netlang.report.chart import draw_curves, draw_scatter
-from netlang.training.durable import replace
-from netlang.training.failures import failure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,10 +28,10 @@ GAP: Final = 2
 """Pixels of white between the pictures of a grid."""
 
 
-def write_grid(path: Path, pictures: NDArray[Any], *, low: float = 0.0, high: float = 1.0, columns: int | None = None) -> None:
+def encode_grid(pictures: NDArray[Any], *, low: float = 0.0, high: float = 1.0, columns: int | None = None, suffix: str = ".png") -> bytes:
     """Pictures [N, 1 or 3, H, W] side by side, row by row; one picture is written as it is. `low` is black, `high` is white.
 
-    As many columns as rows unless given. Numbers outside are cut off, NaN is black. ValueError for another shape, SpecError NL703, NL730.
+    As many columns as rows unless given. Numbers outside are cut off, NaN is black. ValueError for another shape, SpecError NL730.
     """
     import numpy as np
 
@@ -43,7 +42,7 @@ def write_grid(path: Path, pictures: NDArray[Any], *, low: float = 0.0, high: fl
         raise ValueError(f"from {low} to {high} is no range")
     scaled = (array.astype(np.float64) - low) * (255 / (high - low))
     pixels = np.nan_to_num(scaled, nan=0, posinf=255, neginf=0).round().clip(0, 255).astype(np.uint8)
-    _save(path, _arrange(pixels.transpose(0, 2, 3, 1), columns or math.ceil(math.sqrt(len(pixels)))))
+    return _encode(_arrange(pixels.transpose(0, 2, 3, 1), columns or math.ceil(math.sqrt(len(pixels)))), suffix)
 
 
 def _arrange(pixels: NDArray[Any], columns: int) -> NDArray[Any]:
@@ -60,10 +59,10 @@ def _arrange(pixels: NDArray[Any], columns: int) -> NDArray[Any]:
     return grid
 
 
-def write_scatter(path: Path, points: Mapping[str, NDArray[Any]]) -> None:
+def encode_scatter(points: Mapping[str, NDArray[Any]], *, suffix: str = ".png") -> bytes:
     """Points [N, 2] by name, each name in its color, one scale on both axes; what is not finite is left out.
 
-    ValueError for another shape, SpecError NL703, NL730.
+    ValueError for another shape, SpecError NL730.
     """
     import numpy as np
 
@@ -71,19 +70,20 @@ def write_scatter(path: Path, points: Mapping[str, NDArray[Any]]) -> None:
     for name, array in arrays.items():
         if array.ndim != 2 or array.shape[1] != 2:
             raise ValueError(f"points are [N, 2], not {list(array.shape)} ({name})")
-    _require_pillow()
     finite = {name: array[np.isfinite(array).all(1)] for name, array in arrays.items()}
-    _save(path, draw_scatter({name: [(float(x), float(y)) for x, y in array] for name, array in finite.items()}))
+    require_pillow()
+    return _encode(draw_scatter({name: [(float(x), float(y)) for x, y in array] for name, array in finite.items()}), suffix)
 
 
-def write_curves(path: Path, curves: Mapping[str, Curve]) -> None:
+def encode_curves(curves: Mapping[str, Curve], *, suffix: str = ".png") -> bytes:
     """Curves by name over a common x; y is logarithmic where all of it is positive and spans more than two decades.
 
-    ValueError where x and y differ in number, SpecError NL703, NL730.
+    ValueError where x and y differ in number, SpecError NL730.
     """
-    _require_pillow()
     points = {name: list(zip(map(float, x), map(float, y), strict=True)) for name, (x, y) in curves.items()}
-    _save(path, draw_curves({name: [item for item in items if all(map(math.isfinite, item))] for name, items in points.items()}))
+    require_pillow()
+    finite = {name: [item for item in items if all(map(math.isfinite, item))] for name, items in points.items()}
+    return _encode(draw_curves(finite), suffix)
 
 
 def read_curves(log: Path) -> dict[str, Curve]:
@@ -104,27 +104,29 @@ def read_curves(log: Path) -> dict[str, Curve]:
     return dict(found)
 
 
-def _require_pillow() -> Any:
+def require_pillow() -> Any:
     """Pillow's module of pictures; SpecError NL730 without it."""
     try:
         import PIL.Image
     except ImportError:
-        raise failure("NL730", "writing pictures needs the package `pillow`", help='install it: `pip install "netlang[data]"`') from None
+        help = 'install it: `pip install "netlang[data]"`'
+        raise SpecError((Diagnostic("NL730", "writing pictures needs the package `pillow`", None, help=help),)) from None
     return PIL.Image
 
 
-def _save(path: Path, picture: Any) -> None:
-    """Encode an array [H, W, C] of bytes, or a picture of Pillow's, and put the file in its place."""
-    library = _require_pillow()
+def require_suffix(path: Path) -> None:
+    """SpecError NL703 where a picture of that name would have no known format."""
     if path.suffix.lower() not in FORMATS:
-        raise failure("NL703", f"{show(str(path))} cannot be written: pictures end in {', '.join(FORMATS)}", help="give it another name")
-    form, options = FORMATS[path.suffix.lower()]
+        message = f"{show(str(path))} cannot be written: pictures end in {', '.join(FORMATS)}"
+        raise SpecError((Diagnostic("NL703", message, None, help="give it another name"),))
+
+
+def _encode(picture: Any, suffix: str) -> bytes:
+    """An array [H, W, C] of bytes, or a picture of Pillow's, as a file."""
+    library = require_pillow()
+    form, options = FORMATS[suffix.lower()]
     if not isinstance(picture, library.Image):
         picture = library.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
     stream = io.BytesIO()
     picture.save(stream, form, **options)
-    try:
-        replace(path, [stream.getbuffer()])
-    except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise failure("NL703", f"{show(str(path))} cannot be written: {reason}", help="give a place that you may write to") from None
+    return stream.getvalue()

@@ -8,11 +8,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias, final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, final
 
 from netlang.training.weights import Stored
 
+if TYPE_CHECKING:
+    import numpy as np
+
 Placed: TypeAlias = dict[str, Any]
+
+START: Final = "carry.start"
+"""What `compute` calls the states at the start of an epoch; no name of a spec."""
 
 
 @final
@@ -60,6 +66,13 @@ class Engine(ABC):
     @abstractmethod
     def measure(self, inputs: Placed, rows: int) -> dict[str, float]:
         """The metrics of one batch, between `begin_evaluation` and `end_evaluation`."""
+
+    @abstractmethod
+    def compute(self, name: str, inputs: Placed, rows: int) -> dict[str, np.ndarray]:
+        """The outputs of a sample's graph (or of `START`'s, the first carried states) by name, as arrays of their own.
+
+        Between `begin_evaluation` and `end_evaluation`; `rows` is the size of a batch where the graph draws one.
+        """
 
     @abstractmethod
     def end_evaluation(self) -> None:

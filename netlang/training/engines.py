@@ -55,5 +55,7 @@ def in_numbers_of(checked: Checked, dtype: str) -> Checked:
             steps=tuple(dataclasses.replace(step, graph=made[step.graph]) for step in program.steps),
             draws=None if program.draws is None else made[program.draws],
             metrics={name: made[graph] for name, graph in program.metrics.items()},
+            samples={name: dataclasses.replace(sample, graph=made[sample.graph]) for name, sample in program.samples.items()},
+            carry=program.carry and dataclasses.replace(program.carry, start=made[program.carry.start]),
         )
     return dataclasses.replace(checked, networks=networks, program=program)

@@ -6,7 +6,7 @@ Nothing here knows torch or NumPy.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
@@ -15,6 +15,7 @@ from compiler.front.checked import Checked
 from compiler.ir.graph import Graph, Value, called_networks
 from compiler.ir.training import Program
 from compiler.ir.types import DType, TensorType
+from netlang.training.engine import START
 
 Function: TypeAlias = Callable[..., Any]
 """Takes tensors by the names of its graph's inputs, and by keyword what it draws with; knows its networks."""
@@ -26,8 +27,15 @@ NO_LIMIT: Final = 2**62
 
 
 def program_graphs(program: Program) -> list[Graph]:
-    """The graphs of steps, metrics and draws."""
-    return [*(step.graph for step in program.steps), *program.metrics.values(), *([program.draws] if program.draws is not None else [])]
+    """The graphs of steps, metrics, samples and draws."""
+    draws = [program.draws] if program.draws is not None else []
+    return [*(step.graph for step in program.steps), *program.metrics.values(), *sample_graphs(program).values(), *draws]
+
+
+def sample_graphs(program: Program) -> dict[str, Graph]:
+    """The graphs of what a run can write, with that of the first carried states, by the names that engines compute them under."""
+    start = {} if program.carry is None else {START: program.carry.start}
+    return {name: sample.graph for name, sample in program.samples.items()} | start
 
 
 def program_networks(checked: Checked) -> dict[str, Graph]:
@@ -73,7 +81,7 @@ def bind(function: Callable[..., Any], graph: Graph, networks: Mapping[str, Any]
 
 
 def name_results(function: Function, graph: Graph) -> Function:
-    """The draws' function with its results by name; one result comes as it is, several as a tuple."""
+    """A function with its results by name; one result comes as it is, several as a tuple."""
     names = list(graph.outputs)
 
     def call(inputs: Mapping[str, Any], **keywords: Any) -> dict[str, Any]:
@@ -81,3 +89,9 @@ def name_results(function: Function, graph: Graph) -> Function:
         return dict(zip(names, [drawn] if len(names) == 1 and not isinstance(drawn, tuple) else drawn, strict=True))
 
     return call
+
+
+def name_samples(program: Program, functions: Sequence[Function]) -> dict[str, Function]:
+    """The functions of `sample_graphs`, which are the first of these, with their results by name."""
+    graphs = sample_graphs(program)
+    return {name: name_results(function, graph) for (name, graph), function in zip(graphs.items(), functions, strict=False)}

@@ -19,8 +19,8 @@ from compiler.ir.training import Lbfgs, Step
 from compiler.ir.types import DType
 from netlang.training.blas import read_threads, set_threads
 from netlang.training.engine import Engine, NonFinite, Placed, Update
-from netlang.training.functions import ROWS, with_rows
-from netlang.training.numpy_arrays import find_nonfinite, from_stored, open_module, to_stored, total_norm
+from netlang.training.functions import ROWS, sample_graphs, with_rows
+from netlang.training.numpy_arrays import find_nonfinite, from_stored, open_module, to_host, to_stored, total_norm
 from netlang.training.numpy_functions import CompiledStep, compile_numpy, compile_steps, trained_networks
 from netlang.training.numpy_lbfgs import NumpyLbfgs
 from netlang.training.numpy_optimizers import NumpyOptimizer
@@ -64,9 +64,9 @@ class NumpyEngine(Engine):
         self._types = _input_types(checked)
         self._batch = self._rows(program.batch)
         self._seed, self._purpose, self._count, self._training_count = seed, Purpose.TRAINING, 0, 0
-        graphs = program.metrics.values()
+        graphs = (*program.metrics.values(), *sample_graphs(program).values())
         inner = [network for graph in graphs for network in called_networks(graph).values()]
-        self._metrics_random = program.draws is not None or any(map(draws_numbers, (*graphs, *inner)))
+        self._evaluation_random = program.draws is not None or any(map(draws_numbers, (*graphs, *inner)))
         trainable = _trainable(checked)
         self._plans = []
         for step, compiled in zip(program.steps, self._functions.steps, strict=True):
@@ -171,12 +171,19 @@ class NumpyEngine(Engine):
 
     def measure(self, inputs: Placed, rows: int) -> dict[str, float]:
         given = inputs | self.draw(rows) | {ROWS: self._rows(rows)}
-        measured = {}
         with np.errstate(all="ignore"):
-            for name, function in self._functions.metrics.items():
-                generator = self._next_generator() if self._metrics_random else None
-                measured[name] = float(function(given, generator=generator))
-        return measured
+            return {
+                name: float(function(given, generator=self._evaluation_generator())) for name, function in self._functions.metrics.items()
+            }
+
+    def compute(self, name: str, inputs: Placed, rows: int) -> dict[str, np.ndarray]:
+        given = inputs | self.draw(rows) | {ROWS: self._rows(rows)}
+        with np.errstate(all="ignore"):
+            results = self._functions.samples[name](given, generator=self._evaluation_generator())
+        return {key: to_host(value).copy() for key, value in results.items()}
+
+    def _evaluation_generator(self) -> Any:
+        return self._next_generator() if self._evaluation_random else None
 
     def end_evaluation(self) -> None:
         self._purpose, self._count = Purpose.TRAINING, self._training_count
@@ -239,5 +246,5 @@ def _input_types(checked: Checked) -> dict[str, str]:
     """NumPy's name of the type of each floating-point tensor that steps and metrics read."""
     program = checked.program
     assert program is not None
-    graphs = (*(step.graph for step in program.steps), *program.metrics.values())
+    graphs = (*(step.graph for step in program.steps), *program.metrics.values(), *sample_graphs(program).values())
     return {value.name: value.type.dtype.numpy_name for graph in graphs for value in graph.inputs if value.type.dtype is not DType.bf16}

@@ -17,7 +17,17 @@ from compiler.ir.training import Step
 from compiler.passes.autodiff import DerivativeError
 from compiler.passes.step_gradient import StepGradient, step_entries, step_gradient
 from netlang.training.failures import failure
-from netlang.training.functions import NO_LIMIT, Function, bind, name_results, program_graphs, program_networks, with_own_names, with_rows
+from netlang.training.functions import (
+    NO_LIMIT,
+    Function,
+    bind,
+    name_results,
+    name_samples,
+    program_graphs,
+    program_networks,
+    with_own_names,
+    with_rows,
+)
 
 
 @final
@@ -42,6 +52,7 @@ class NumpyFunctions:
     parameters: Mapping[str, Mapping[str, Any]]
     steps: tuple[CompiledStep, ...]
     metrics: Mapping[str, Function]
+    samples: Mapping[str, Function]
     draw: Function | None
     module: Any
 
@@ -61,9 +72,10 @@ def compile_numpy(checked: Checked, seed: int, module: Any) -> NumpyFunctions:
     callables = {name: loaded.networks[name](parameters[name]) for name in networks}
     functions = [bind(loaded.steps[graph.name], graph, callables) for graph in graphs[count:]]
     metrics = dict(zip(program.metrics, functions, strict=False))
+    samples = name_samples(program, functions[len(metrics) :])
     draw = None if program.draws is None else name_results(functions[-1], program.draws)
     renamed = [replace(step, graph=graph) for step, graph in zip(program.steps, graphs, strict=False)]
-    return NumpyFunctions(parameters, compile_steps(renamed, trained_networks(program.steps), module), metrics, draw, module)
+    return NumpyFunctions(parameters, compile_steps(renamed, trained_networks(program.steps), module), metrics, samples, draw, module)
 
 
 def trained_networks(steps: tuple[Step, ...]) -> frozenset[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
@@ -17,7 +17,7 @@ from compiler.ir.graph import Call, Graph, called_networks
 from compiler.ir.training import Lbfgs, Program, Schedule, Step
 from netlang.training.engine import Engine, NonFinite, Placed, Update
 from netlang.training.failures import failure
-from netlang.training.functions import ROWS, Function
+from netlang.training.functions import ROWS, Function, sample_graphs
 from netlang.training.seeds import Purpose, derive_seed
 from netlang.training.torch_functions import TorchFunctions
 from netlang.training.torch_optimizers import build_optimizer, read_state, scheduled_settings, to_setting, write_state
@@ -25,6 +25,7 @@ from netlang.training.torch_tensors import find_nonfinite, from_stored, to_store
 from netlang.training.weights import Stored
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 
@@ -57,14 +58,15 @@ class TorchEngine(Engine):
         self.threads = torch.get_num_threads()
         self._device = open_device(device)
         self._functions = functions
-        graphs = (*(step.graph for step in program.steps), *program.metrics.values())
+        evaluated = (*program.metrics.values(), *sample_graphs(program).values())
+        graphs = (*(step.graph for step in program.steps), *evaluated)
         self._types = {value.name: getattr(torch, value.type.dtype.torch_name) for graph in graphs for value in graph.inputs}
         self._modules = dict(functions.modules)
         self._seed = seed
         self._batch = self._rows(program.batch)
         self._random = self._seeded(Purpose.TRAINING)
         self._training_random: dict[str, torch.Tensor] = {}
-        self._metrics_random = program.draws is not None or any(draws_numbers(graph) for graph in program.metrics.values())
+        self._evaluation_random = program.draws is not None or any(map(draws_numbers, evaluated))
         trained = {name for step in program.steps for name in step.update}
         self._trained = [module for name, module in self._modules.items() if name in trained]
         for name, module in self._modules.items():
@@ -236,23 +238,31 @@ class TorchEngine(Engine):
     def begin_evaluation(self) -> None:
         for module in self._trained:
             module.eval()
-        if self._metrics_random:
+        if self._evaluation_random:
             self._training_random, self._random = self._random, self._seeded(Purpose.EVALUATION)
 
     def measure(self, inputs: Placed, rows: int) -> dict[str, float]:
+        with self._evaluating(inputs, rows) as given:
+            return {name: function(given).item() for name, function in self._functions.metrics.items()}
+
+    def compute(self, name: str, inputs: Placed, rows: int) -> dict[str, np.ndarray]:
+        with self._evaluating(inputs, rows) as given:
+            return {key: value.cpu().numpy().copy() for key, value in self._functions.samples[name](given).items()}
+
+    @contextmanager
+    def _evaluating(self, inputs: Placed, rows: int) -> Iterator[Placed]:
+        """Inside, functions may draw and keep no tape; what they are given, with the program's draws."""
         import torch
 
         with torch.inference_mode():
             given = inputs | self.draw(rows) | {ROWS: self._rows(rows)}
-            if not self._metrics_random:
-                return {name: function(given).item() for name, function in self._functions.metrics.items()}
-            with self._drawing():
-                return {name: function(given).item() for name, function in self._functions.metrics.items()}
+            with self._drawing() if self._evaluation_random else nullcontext():
+                yield given
 
     def end_evaluation(self) -> None:
         for module in self._trained:
             module.train()
-        if self._metrics_random:
+        if self._evaluation_random:
             self._random = self._training_random
 
     def weights(self) -> dict[str, dict[str, Stored]]:

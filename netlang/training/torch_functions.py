@@ -14,7 +14,17 @@ from compiler.backends.torch_backend import TorchModules, load_torch, set_parame
 from compiler.front.checked import Checked
 from compiler.ir.graph import Graph, owned_parameters
 from compiler.ir.types import DType
-from netlang.training.functions import NO_LIMIT, Function, bind, name_results, program_graphs, program_networks, with_own_names, with_rows
+from netlang.training.functions import (
+    NO_LIMIT,
+    Function,
+    bind,
+    name_results,
+    name_samples,
+    program_graphs,
+    program_networks,
+    with_own_names,
+    with_rows,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +38,7 @@ class TorchFunctions:
     modules: Mapping[str, torch.nn.Module]
     steps: tuple[Function, ...]
     metrics: Mapping[str, Function]
+    samples: Mapping[str, Function]
     draw: Function | None
 
 
@@ -46,9 +57,9 @@ def compile_torch(checked: Checked, seed: int) -> TorchFunctions:
     functions = [bind(loaded.steps[graph.name], graph, modules) for graph in graphs]
     count = len(program.steps)
     metrics = dict(zip(program.metrics, functions[count:], strict=False))
-    return TorchFunctions(
-        modules, tuple(functions[:count]), metrics, None if program.draws is None else name_results(functions[-1], program.draws)
-    )
+    samples = name_samples(program, functions[count + len(metrics) :])
+    draw = None if program.draws is None else name_results(functions[-1], program.draws)
+    return TorchFunctions(modules, tuple(functions[:count]), metrics, samples, draw)
 
 
 def _load(graphs: list[Graph]) -> TorchModules:

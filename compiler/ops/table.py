@@ -158,6 +158,8 @@ MODULES = {
     "layer_norm": "layer_norm",
     "rms_norm": "layer_norm",
     "l2_normalize": "layer_norm",
+    "mode_count": "coverage",
+    "mode_share": "coverage",
     "gram": "style",
     "content_loss": "style",
     "style_loss": "style",

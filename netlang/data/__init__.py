@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from compiler.front.readers import Reader, ReaderError, TrustedPath
+from netlang.data.crops import Crops
 from netlang.data.digits import Digits
 from netlang.data.fields import read_arrays
 from netlang.data.idx import FashionMnist, Idx
@@ -32,7 +33,7 @@ def register_reader(reader: type[Reader]) -> type[Reader]:
 
 
 for _reader in (
-    Adding, Blobs, CopyMemory, Csv, Digits, FashionMnist, Gaussian, Idx, Image, Images, LinearRegression, Moons, Npz, Ring,
+    Adding, Blobs, CopyMemory, Crops, Csv, Digits, FashionMnist, Gaussian, Idx, Image, Images, LinearRegression, Moons, Npz, Ring,
     Shakespeare, Spirals, Sunspots, Text,
 ):  # fmt: skip
     register_reader(_reader)

@@ -14,9 +14,10 @@ import zlib
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, final
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, final
 
 from compiler.front.readers import Reader, ReaderError
+from compiler.ir.signature import Range
 from compiler.ir.types import DType, TensorType
 from netlang.data.fields import per_sample
 from netlang.data.paths import check_declared_size, join_path, open_regular, resolve_inside
@@ -30,6 +31,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 MOST_DIMENSIONS = 4
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 DATA_VARIABLE = "NETLANG_DATA"
+Class = Annotated[int, Range(0, 9)]
 
 
 class IdxFile(NamedTuple):
@@ -91,6 +93,7 @@ class Idx(Reader):
 class FashionMnist(Reader):
     """Fashion-MNIST: 60,000 + 10,000 grey pictures of clothes in ten classes, values 0 to 1; `size=32` adds a border of zeros.
 
+    `classes=[7, 9]` leaves only pictures of these classes, with the labels they have.
     Fields: `image` f32[N, 1, size, size], `label` i64[N]. Its four IDX files are looked for in `folder`, in `$NETLANG_DATA/fashion-mnist`,
     and where Debian's package `dataset-fashion-mnist` puts them.
     """
@@ -99,9 +102,12 @@ class FashionMnist(Reader):
 
     split: Literal["train", "test"] = "train"
     size: Literal[28, 32] = 28
+    classes: tuple[Class, ...] | None = None
     folder: str | None = None
 
     def fields(self, folder: Path | None) -> dict[str, TensorType]:
+        if self.classes == ():
+            raise ReaderError("no class is left", help="name at least one", attribute="classes", code="NL507")
         return {"image": per_sample(DType.f32, 1, self.size, self.size), "label": per_sample(DType.i64)}
 
     def read(self, folder: Path | None) -> dict[str, Any]:
@@ -116,6 +122,9 @@ class FashionMnist(Reader):
             message = f"`{image_file.shown}` holds {list(images.shape)}, not pictures of 28x28"
             raise ReaderError(message, attribute=image_file.attribute, code="NL504")
         check_label_shape(labels.shape, len(images), label_file)
+        if self.classes is not None:
+            chosen = np.isin(labels, self.classes)
+            images, labels = images[chosen], labels[chosen]
         scaled = images[:, None].astype(np.float32) / np.float32(255)
         return {"image": pad_square(scaled, self.size), "label": labels.astype(np.int64)}
 

@@ -102,7 +102,7 @@ class Image(Reader):
     def fields(self, folder: Path | None) -> dict[str, TensorType]:
         sides = _sides(self.size)
         if self.fit == "whole":
-            with _open_picture(self._find(folder), self.file, "file") as picture:
+            with open_picture(self._find(folder), self.file, "file") as picture:
                 sides = fit_whole(*_turned_sides(picture), sides)
         return {"": single(DType.f32, 1, 3, *sides)}
 
@@ -115,7 +115,7 @@ class Image(Reader):
 
 def read_picture(path: Path, shown: str, sides: tuple[int, int], channels: int, attribute: str, whole: bool = False) -> NDArray[np.float32]:
     """`[channels, height, width]`; ReaderError names the file that is damaged, too large, too small, or no picture."""
-    with _open_picture(path, shown, attribute) as picture:
+    with open_picture(path, shown, attribute) as picture:
         return _prepare(picture, fit_whole(*_turned_sides(picture), sides) if whole else sides, channels)
 
 
@@ -126,7 +126,7 @@ def fit_whole(height: int, width: int, sides: tuple[int, int]) -> tuple[int, int
 
 
 @contextmanager
-def _open_picture(path: Path, shown: str, attribute: str) -> Iterator[Any]:
+def open_picture(path: Path, shown: str, attribute: str) -> Iterator[Any]:
     """The picture, its sides judged and its pixels not decoded; what fails inside is told as a ReaderError."""
     library = require("PIL.Image", "pillow", "data")
     faults = (OSError, SyntaxError, ValueError, TypeError, EOFError, KeyError, IndexError, struct.error, zlib.error)
@@ -161,7 +161,8 @@ def _turned_sides(picture: Any) -> tuple[int, int]:
     return (picture.width, picture.height) if lies else (picture.height, picture.width)
 
 
-def _prepare(picture: Any, sides: tuple[int, int], channels: int) -> NDArray[np.float32]:
+def make_upright(picture: Any, channels: int) -> Any:
+    """The picture as its EXIF tag says, on white, as grey or red, green and blue bytes."""
     import numpy as np
 
     library = require("PIL.Image", "pillow", "data")
@@ -172,9 +173,21 @@ def _prepare(picture: Any, sides: tuple[int, int], channels: int) -> NDArray[np.
     if turned.has_transparency_data:
         clear = turned.convert("RGBA")
         turned = library.alpha_composite(library.new("RGBA", clear.size, "white"), clear)
+    return turned.convert(MODES[channels])
+
+
+def _prepare(picture: Any, sides: tuple[int, int], channels: int) -> NDArray[np.float32]:
+    library = require("PIL.Image", "pillow", "data")
+    operations = require("PIL.ImageOps", "pillow", "data")
     height, width = sides
-    fitted = operations.fit(turned.convert(MODES[channels]), (width, height), method=library.Resampling.BILINEAR)
-    values = np.asarray(fitted, np.float32) / np.float32(255)
+    return to_array(operations.fit(make_upright(picture, channels), (width, height), method=library.Resampling.BILINEAR))
+
+
+def to_array(picture: Any) -> NDArray[np.float32]:
+    """`[channels, height, width]`, bytes as numbers from 0 to 1."""
+    import numpy as np
+
+    values = np.asarray(picture, np.float32) / np.float32(255)
     return np.ascontiguousarray(np.atleast_3d(values).transpose(2, 0, 1))
 
 

@@ -27,7 +27,7 @@ DETACHED = {"batch_norm_training"}
 # torch clamps the norms to `eps` unseen by autograd, and so differentiates norms that are not in the result.
 DIFFERS = {"cosine_similarity(axis=-1, eps=0.5) f64[2, 1, 4] f64[2, 3, 4]"}
 # Their results are floating-point numbers that stay the same, or jump, as operands change.
-PIECEWISE_CONSTANT = {"accuracy", "ceil", "floor", "floordiv", "round", "sign"}
+PIECEWISE_CONSTANT = {"accuracy", "ceil", "floor", "floordiv", "mode_count", "mode_share", "round", "sign"}
 
 
 def has_gradients(sample: Sample) -> bool:

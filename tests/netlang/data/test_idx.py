@@ -130,3 +130,11 @@ def test_fashion_mnist_does_not_follow_links_out(clothes: Path, tmp_path: Path) 
         (spec / "data" / path.name).symlink_to(path)
     with pytest.raises(ReaderError, match="leaves the spec's folder"):
         FashionMnist(folder="data").read(spec)
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_fashion_mnist_of_some_classes(clothes: Path) -> None:
+    some = FashionMnist(classes=(3, 1), folder="fashion-mnist")
+    assert read_arrays(some, clothes)["label"].tolist() == [1, 3]
+    with pytest.raises(ReaderError, match="no class is left"):
+        FashionMnist(classes=()).fields(None)

@@ -30,7 +30,7 @@ class Constant(Reader):
 
 def test_the_bundled_readers() -> None:
     pictures, drawn = (
-        {"digits", "fashion_mnist", "idx", "image", "images"},
+        {"crops", "digits", "fashion_mnist", "idx", "image", "images"},
         {"blobs", "gaussian", "linear_regression", "moons", "ring", "spirals"},
     )
     sequences = {"adding", "copy_memory", "shakespeare", "sunspots", "text"}

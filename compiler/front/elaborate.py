@@ -142,10 +142,8 @@ class Elaboration:
         text = self.overrides[name]
         if isinstance(node, Scalar) and node.style != "plain":
             return TrustedPath(text)
-        source = Source(f"--set {name}", text)
-        scalar = Scalar(text, Span(source, 0, len(text)))
-        expr = self.parse(scalar)
-        return POISON if expr is None else _trust((yield evaluate_constant(frame.at(scalar), expr)))
+        scalar = Scalar(text, Span(Source(f"--set {name}", text), 0, len(text)))
+        return _trust((yield self.constant_of(frame, scalar)))
 
     def resolve(self, file: FileScope, name: str) -> Task:
         """A network, block or op by that name; None when there is none."""

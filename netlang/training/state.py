@@ -14,6 +14,8 @@ from typing import Any, Final, final
 
 from compiler.diagnostics import Diagnostic, Severity, SpecError
 from compiler.front.checked import Checked
+from compiler.front.graph_calls import show_constant
+from compiler.front.values import Function
 from netlang.training.checkpoint import Checkpoint
 from netlang.training.durable import Part
 from netlang.training.engine import Engine
@@ -52,7 +54,7 @@ def network_file(name: str) -> str:
 
 def show_constants(checked: Checked) -> dict[str, str]:
     """The constants under `let` with their values, the command line's included."""
-    return {name: str(value) for name, value in checked.constants.items()}
+    return {name: show_constant(value) if isinstance(value, Function) else str(value) for name, value in checked.constants.items()}
 
 
 def spec_text(checked: Checked) -> str:

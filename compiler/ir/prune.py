@@ -37,6 +37,14 @@ def prune(graph: Graph, reads: tuple[str, ...]) -> Graph:
     )
 
 
+def prune_inputs(graph: Graph) -> Graph:
+    """`graph` with only the nodes that its outputs need and the inputs that these read: called with fewer of them."""
+    made = prune(graph, tuple(graph.outputs))
+    read = {id(value) for node in made.nodes for value in node.operands} | {id(value) for value in made.outputs.values()}
+    made.inputs = [value for value in made.inputs if id(value) in read]
+    return made
+
+
 def _narrow(node: Node, needed: set[int]) -> Node:
     """A call that reads only what is needed."""
     if not isinstance(node.op, Call) or all(id(value) in needed for value in node.results):

@@ -18,6 +18,7 @@ from compiler.ir.training import Step
 from compiler.passes.autodiff import differentiate, lacks_derivatives
 from compiler.passes.cse import merge_equal_nodes
 from compiler.passes.expand import expand, lacks_numpy
+from compiler.passes.gradients import derive_gradients
 from compiler.passes.inline import inline
 from compiler.passes.template import append
 from compiler.passes.training_mode import apply_training, mark_training
@@ -48,7 +49,8 @@ def step_gradient(step: Step, training: Collection[str], *, draws: bool = True) 
     ready, buffers = apply_training(named)
     (objective,) = ready.outputs.values()
     outputs = {OBJECTIVE: objective} | {f"{BUFFER}{key}": value for key, value in buffers.items()}
-    ready = merge_equal_nodes(expand(dataclasses.replace(ready, outputs=outputs), lacks_derivatives))
+    ready = expand(dataclasses.replace(ready, outputs=outputs), lacks_derivatives)
+    ready = merge_equal_nodes(derive_gradients(ready))
     ready = dataclasses.replace(ready, nodes=list(ready.nodes), entries=dict(ready.entries), outputs=dict(ready.outputs))
     add_gradients(ready, step.update, maximize=step.sense == "maximize")
     made = merge_equal_nodes(expand(ready, lacks_numpy))
@@ -112,5 +114,6 @@ def step_entries(step: Step, training: Collection[str]) -> StepGradient:
     ready = prune(ready, tuple(ready.outputs))
     (objective,) = ready.outputs.values()
     outputs = {OBJECTIVE: objective} | {f"{BUFFER}{name}": value for name, value in ready.entries.items()}
-    made = merge_equal_nodes(expand(dataclasses.replace(ready, outputs=outputs), lacks_numpy))
+    ready = derive_gradients(expand(dataclasses.replace(ready, outputs=outputs), lacks_derivatives))
+    made = merge_equal_nodes(expand(ready, lacks_numpy))
     return StepGradient(made, made.outputs[OBJECTIVE], {}, _by_key(made, BUFFER))

@@ -27,6 +27,7 @@ from compiler.ir.types import TensorType
 from compiler.passes.autodiff import DerivativeError
 from compiler.passes.expand import calling_order
 from compiler.passes.inline import inline
+from compiler.passes.program_plan import plan_apart
 from compiler.passes.step_gradient import step_gradient
 from compiler.source import Span
 from netlang.report.comparison import Comparison, Row
@@ -141,7 +142,7 @@ def _compare_steps(checked: Checked, batch: int, seed: int, left_out: list[str])
     trained = frozenset(name for step in program.steps for name in step.update)
     lifted = [dataclasses.replace(step, graph=with_rows(lift_draws(step.graph))) for step in program.steps]
     lifted_program = dataclasses.replace(program, steps=tuple(lifted), draws=None, metrics={})
-    functions = compile_torch(dataclasses.replace(checked, program=lifted_program), seed)
+    functions = compile_torch(dataclasses.replace(checked, program=lifted_program), seed, plan_apart(lifted_program))
     start = draw_weights(checked, seed)
     flat = {f"{name}/{key}": array for name, arrays in start.items() for key, array in arrays.items()}
     for index, step in enumerate(lifted):
@@ -182,7 +183,7 @@ def _step_torch(
             if isinstance(part, torch.nn.modules.dropout._DropoutNd):
                 part.eval()
     wanted = {f"{name}/{key}": item for name in step.update for key, item in functions.modules[name].named_parameters()}
-    objective = functions.steps[index]({name: torch.from_numpy(array) for name, array in inputs.items()})
+    objective = functions.plan.steps[index]({name: torch.from_numpy(array) for name, array in inputs.items()})
     signed = objective if step.sense == "minimize" else -objective
     gradients = torch.autograd.grad(signed, list(wanted.values()), allow_unused=True)
     found = {key: None if item is None else item.numpy() for key, item in zip(wanted, gradients, strict=True)}

@@ -1,5 +1,7 @@
 """Prints training steps as NumPy functions: the objective, the gradients and the new values of buffers from parameters and inputs.
 
+Shared graphs, whose values several steps read, are printed in the same way.
+
 A step is flat: what its networks do stands in one function, forward and backward. Parameters come as one dictionary by key
 (`network/parameter`); gradients are called after what they are gradients of: `grad_c1_weight`.
 """
@@ -7,7 +9,7 @@ A step is flat: what its networks do stands in one function, forward and backwar
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
 
@@ -22,39 +24,43 @@ from compiler.backends.sizes import Sizes
 from compiler.backends.wrapping import wrap
 from compiler.ir.graph import Graph, Node, Value
 from compiler.ir.op import Code
-from compiler.passes.step_gradient import BUFFER, GRADIENT, StepGradient
+from compiler.passes.step_gradient import BUFFER, GRADIENT, OBJECTIVE, StepGradient, by_key
 
 ALIAS: Final = "Arrays"
 RETURNED: Final = f"tuple[np.ndarray, {ALIAS}, {ALIAS}]"
+SHARED: Final = f"tuple[{ALIAS}, {ALIAS}]"
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class StepsText:
-    """A printed file of steps, and what they are called in it, in their order; `draws` says which take `generator`."""
+    """A printed file of steps and shared graphs, and what they are called in it, in their order; `draws` says which take `generator`."""
 
     text: str
     names: tuple[str, ...]
     draws: tuple[bool, ...]
 
 
-StepFunction = Callable[..., tuple[Any, dict[str, Any], dict[str, Any]]]
-"""Takes the parameters by key, then the step's inputs; gives the objective, gradients by key, new buffers by key."""
+StepFunction = Callable[..., Any]
+"""Takes the parameters by key, then the graph's inputs.
+
+That of a step gives the objective, gradients by key, new buffers by key; that of a shared graph its values by name, new buffers by key.
+"""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class NumpySteps:
-    """Printed steps, running, in their order; those that draw take `generator` by keyword."""
+    """Printed steps and shared graphs, running, in their order; those that draw take `generator` by keyword."""
 
     source: str
     functions: tuple[StepFunction, ...]
     draws: tuple[bool, ...]
 
 
-def load_steps(steps: list[StepGradient], array_module: Any = None, title: str = "") -> NumpySteps:
-    """Print the steps and run the text with `np` bound to the array module, NumPy where none is given."""
-    printed = print_steps(steps, title)
+def load_steps(steps: list[StepGradient], array_module: Any = None, title: str = "", shared: Sequence[Graph] = ()) -> NumpySteps:
+    """Print the steps, then the shared graphs, and run the text with `np` bound to the array module, NumPy where none is given."""
+    printed = print_steps(steps, title, shared)
     if array_module is None:
         names = execute(printed.text, "numpy_steps")
     else:
@@ -62,18 +68,42 @@ def load_steps(steps: list[StepGradient], array_module: Any = None, title: str =
     return NumpySteps(printed.text, tuple(names[name] for name in printed.names), printed.draws)
 
 
-def print_steps(steps: list[StepGradient], title: str = "") -> StepsText:
-    """A function for each step."""
+def print_steps(steps: list[StepGradient], title: str = "", shared: Sequence[Graph] = ()) -> StepsText:
+    """A function for each step and each shared graph."""
     file = NumpyFile(Names({*emitted_names("np"), ALIAS}))
     file.sections.append(f"{ALIAS} = dict[str, np.ndarray]")
-    names = tuple(file.claim(step.graph.name) for step in steps)
-    draws = tuple(_print_step(file, name, step) for name, step in zip(names, steps, strict=True))
-    return StepsText(file_text(file, title), names, draws)
+    names = tuple(file.claim(graph.name) for graph in (*(step.graph for step in steps), *shared))
+    draws = [_print_step(file, name, step) for name, step in zip(names, steps, strict=False)]
+    draws += [_print_shared(file, name, graph) for name, graph in zip(names[len(steps) :], shared, strict=True)]
+    return StepsText(file_text(file, title), names, tuple(draws))
 
 
 def _print_step(file: NumpyFile, name: str, step: StepGradient) -> bool:
     """Add a step's function to the file; whether it draws."""
-    graph = _rename(step.graph)
+
+    def end(codes: Mapping[str, str]) -> list[str]:
+        buffers = [f"buffers = {_dictionary(BUFFER, step.buffers, codes)}"] if step.buffers else []
+        last = f"return {codes[OBJECTIVE]}, gradients, {'buffers' if step.buffers else '{}'}"
+        return [f"gradients = {_dictionary(GRADIENT, step.gradients, codes)}", *buffers, last]
+
+    return _print_flat(file, name, step.graph, RETURNED, end)
+
+
+def _print_shared(file: NumpyFile, name: str, graph: Graph) -> bool:
+    """Add a shared graph's function to the file; whether it draws."""
+    buffers = by_key(graph, BUFFER)
+    values = [item for item in graph.outputs if not item.startswith(BUFFER)]
+
+    def end(codes: Mapping[str, str]) -> list[str]:
+        kept = _dictionary(BUFFER, buffers, codes) if buffers else "{}"
+        return [f"return {_dictionary('', values, codes)}, {kept}"]
+
+    return _print_flat(file, name, graph, SHARED, end)
+
+
+def _print_flat(file: NumpyFile, name: str, flat: Graph, returned: str, end: Callable[[Mapping[str, str]], list[str]]) -> bool:
+    """Add the function of a flat graph; `end` gives its last statements, from the code of its outputs. Whether it draws."""
+    graph = _rename(flat)
     names = Names({*file.taken, *emitted_names("np"), ALIAS, "p", "generator", "gradients", "buffers"})
     inputs = {value: names.claim(value.name) for value in graph.inputs}
     owned = {item.value: names.claim(_shorten(graph, item.key)) for item in graph.parameters}
@@ -98,16 +128,14 @@ def _print_step(file: NumpyFile, name: str, step: StepGradient) -> bool:
     body.print()
     codes: dict[str, str] = {}
     lines = body.finish(lambda found: codes.update(found) or "")[:-1]
-    lines += [Line(1, (f"gradients = {_dictionary(GRADIENT, step.gradients, codes)}",))]
-    lines += [Line(1, (f"buffers = {_dictionary(BUFFER, step.buffers, codes)}",))] if step.buffers else []
-    lines += [Line(1, (f"return {codes['objective']}, gradients, {'buffers' if step.buffers else '{}'}",))]
+    lines += [Line(1, (text,)) for text in end(codes)]
     head = [
         Line(1, (f'{text} = p["{item.key}"]',), shape_note(item.type, sizes)) for item in graph.parameters if (text := owned[item.value])
     ]
     listed = [f"p: {ALIAS}", *(f"{text}: np.ndarray" for text in inputs.values())]
     listed += ["*", GENERATOR] if any(drawn) else []
     note = "".join(piece if isinstance(piece, str) else piece.text for piece in inputs_note(inputs, sizes))
-    printed = [*wrap(f"def {name}({', '.join(listed)}) -> {RETURNED}:", 0, note)]
+    printed = [*wrap(f"def {name}({', '.join(listed)}) -> {returned}:", 0, note)]
     for line in (*head, *lines):
         comment = "".join(piece if isinstance(piece, str) else piece.text for piece in line.comment)
         printed += wrap("".join(str(piece) for piece in line.code), line.depth, comment)

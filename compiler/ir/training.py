@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, ClassVar, Literal, final
 
 from compiler.ir.graph import Graph
@@ -342,3 +342,29 @@ class Program:
     evaluate_every: int | None = None
     checkpoint_every: int | None = None
     checkpoints_kept: int | None = None
+
+    @property
+    def graphs(self) -> tuple[Graph, ...]:
+        """Every graph of the program, each once."""
+        found: list[Graph] = []
+
+        def collect(graph: Graph) -> Graph:
+            found.append(graph)
+            return graph
+
+        replace_graphs(self, collect)
+        return tuple(found)
+
+
+def replace_graphs(program: Program, change: Callable[[Graph], Graph]) -> Program:
+    """The program with `change` made of each of its graphs, the networks of variables included."""
+    carry = program.carry
+    return replace(
+        program,
+        steps=tuple(replace(step, graph=change(step.graph)) for step in program.steps),
+        draws=None if program.draws is None else change(program.draws),
+        metrics={name: change(graph) for name, graph in program.metrics.items()},
+        variables={name: replace(item, network=change(item.network), init=change(item.init)) for name, item in program.variables.items()},
+        samples={name: replace(item, graph=change(item.graph)) for name, item in program.samples.items()},
+        carry=None if carry is None else Carry(change(carry.start), change(carry.following)),
+    )

@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, final
 
+from compiler.front.checked import Checked
+from compiler.front.program import SPLITS
 from compiler.ir.graph import Graph, Node, Value
 from compiler.ir.prune import prune_inputs
 from compiler.ir.training import Lbfgs, Program, Step
@@ -38,6 +40,12 @@ class ProgramPlan:
     carry: Graph | None
     replayed: tuple[Replayed | None, ...]
     steps: tuple[Graph, ...]
+
+    @property
+    def evaluated(self) -> tuple[Graph, ...]:
+        """The graphs that an iteration evaluates, apart from shared ones."""
+        carry = () if self.carry is None else (self.carry,)
+        return (*carry, *(item.graph for item in self.replayed if item is not None), *self.steps)
 
     def shared_of(self, graph: Graph) -> list[int]:
         """The shared graphs that a graph of the plan reads, directly or not, each after those it reads itself."""
@@ -84,6 +92,31 @@ def plan_program(program: Program, fixed: Collection[str], flatten: Flatten | No
         replayed.append(Replayed(next(graphs), sizes) if sizes else None)
         steps.append(next(graphs))
     return ProgramPlan(sharing.shared, carry, tuple(replayed), tuple(steps))
+
+
+def plan_spec(checked: Checked, flatten: Flatten | None = None) -> ProgramPlan:
+    """The plan of a spec's program; data sources that are one tensor each stay the same in the whole run."""
+    program = checked.require().program
+    assert program is not None
+    fixed = {
+        name_input(source, field)
+        for source, reader in checked.readers.items()
+        for field, type in reader.fields(checked.folder).items()
+        if all(dim.constant is not None for dim in type.shape)
+    }
+    return plan_program(program, fixed, flatten)
+
+
+def plan_apart(program: Program) -> ProgramPlan:
+    """The plan in which every step computes for itself all that it needs; for programs without buffers and carried states."""
+    return ProgramPlan((), None, (None,) * len(program.steps), tuple(step.graph for step in program.steps))
+
+
+def name_input(source: str, field: str) -> str:
+    """What a graph calls a field of a data source."""
+    if source in SPLITS:
+        return field or source
+    return f"{source}_{field}" if field else source
 
 
 def network_modes(program: Program, step: Step | None) -> dict[str, bool]:

@@ -4,8 +4,8 @@ Contract: units run in order, again and again; each keeps its outputs' values. A
 back as their input where it is the same in several units of an iteration, none of which has updated what it depends on before the last
 has read it, or where it reads nothing that changes in a run; and where it is worth it: a network is called for it, or a data source
 that stays the same is read. Whoever runs the units computes a shared graph when its values are first needed, in each iteration anew
-unless it is constant. Values that are drawn stay where they are, and so do those between `y` and `x` of a gradient, and what a unit that evaluates several
-times computes with what it updates.
+unless it is constant. Values that are drawn stay where they are, and so do those between `y` and `x` of a gradient, and what a unit
+that evaluates several times computes with what it updates.
 """
 
 from __future__ import annotations

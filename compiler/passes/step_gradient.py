@@ -54,11 +54,26 @@ def step_gradient(step: Step, training: Collection[str], *, draws: bool = True) 
     ready = dataclasses.replace(ready, nodes=list(ready.nodes), entries=dict(ready.entries), outputs=dict(ready.outputs))
     add_gradients(ready, step.update, maximize=step.sense == "maximize")
     made = merge_equal_nodes(expand(ready, lacks_numpy))
-    made = prune(made, tuple(made.outputs))
-    return StepGradient(made, made.outputs[OBJECTIVE], _by_key(made, GRADIENT), _by_key(made, BUFFER))
+    return read_step(prune(made, tuple(made.outputs)))
 
 
-def _by_key(graph: Graph, kind: str) -> dict[str, Value]:
+def read_step(graph: Graph) -> StepGradient:
+    """What the outputs of a flat step are."""
+    return StepGradient(graph, graph.outputs[OBJECTIVE], by_key(graph, GRADIENT), by_key(graph, BUFFER))
+
+
+def flat_values(graph: Graph, training: Collection[str]) -> Graph:
+    """The flat graph of what a program computes beside its objectives: its outputs, and new values of buffers as `buffer/<key>`."""
+    flat = inline(mark_training(graph, training))
+    ready, buffers = apply_training(dataclasses.replace(flat, entries=name_entries(flat)))
+    outputs = dict(ready.outputs) | {f"{BUFFER}{key}": value for key, value in buffers.items()}
+    ready = derive_gradients(expand(dataclasses.replace(ready, outputs=outputs), lacks_derivatives))
+    made = merge_equal_nodes(expand(ready, lacks_numpy))
+    return prune(made, tuple(made.outputs))
+
+
+def by_key(graph: Graph, kind: str) -> dict[str, Value]:
+    """The outputs of a kind by what follows its name."""
     return {name.removeprefix(kind): value for name, value in graph.outputs.items() if name.startswith(kind)}
 
 
@@ -116,4 +131,4 @@ def step_entries(step: Step, training: Collection[str]) -> StepGradient:
     outputs = {OBJECTIVE: objective} | {f"{BUFFER}{name}": value for name, value in ready.entries.items()}
     ready = derive_gradients(expand(dataclasses.replace(ready, outputs=outputs), lacks_derivatives))
     made = merge_equal_nodes(expand(ready, lacks_numpy))
-    return StepGradient(made, made.outputs[OBJECTIVE], {}, _by_key(made, BUFFER))
+    return StepGradient(made, made.outputs[OBJECTIVE], {}, by_key(made, BUFFER))

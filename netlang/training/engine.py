@@ -56,6 +56,22 @@ class Engine(ABC):
         """Fresh draws of the program for a batch of `rows`."""
 
     @abstractmethod
+    def begin(self, fixed: Placed) -> None:
+        """Give variables their first values, from the data that stays the same; at the start of a run, not where one goes on."""
+
+    @abstractmethod
+    def carried(self) -> Placed:
+        """The carried states of this iteration; their first values where none have been computed."""
+
+    @abstractmethod
+    def restart(self) -> None:
+        """Carried states start anew: an epoch begins."""
+
+    @abstractmethod
+    def advance(self, inputs: Placed) -> None:
+        """Compute the carried states of the next iteration, may add to `inputs`; before the iteration's first update."""
+
+    @abstractmethod
     def update(self, index: int, inputs: Placed, iteration: int, total: int) -> Update:
         """Run step `index` of the program once, may add to `inputs`; raises NonFinite and then has updated nothing."""
 
@@ -84,7 +100,7 @@ class Engine(ABC):
 
     @abstractmethod
     def optimizers(self) -> dict[str, Stored]:
-        """Views of the optimizers' states; valid until the next update."""
+        """Views of the optimizers' states, and of what else a run keeps; valid until the next update."""
 
     @abstractmethod
     def random_states(self) -> dict[str, Stored]:

@@ -8,13 +8,12 @@ import sys
 from typing import Final
 
 from compiler.front.checked import Checked
+from compiler.ir.training import replace_graphs
 from compiler.ir.types import DType
 from compiler.passes.retype import retype
 from netlang.training.engine import Engine
 from netlang.training.failures import failure
-from netlang.training.functions import program_graphs
 from netlang.training.torch_engine import TorchEngine
-from netlang.training.torch_functions import compile_torch
 
 BACKENDS: Final = ("torch", "numpy")
 DTYPES: Final = ("f32", "f64")
@@ -29,9 +28,7 @@ def make_engine(checked: Checked, seed: int, total: int, backend: str, device: s
     if backend != "torch":
         raise ValueError(f"there is no back end {backend!r} to train with, only {', '.join(BACKENDS)}")
     require_torch()
-    program = checked.require().program
-    assert program is not None
-    return TorchEngine(program, compile_torch(checked, seed), seed, total, device, threads)
+    return TorchEngine(checked, seed, total, device, threads)
 
 
 def require_torch() -> None:
@@ -47,15 +44,8 @@ def in_numbers_of(checked: Checked, dtype: str) -> Checked:
     if dtype == "f32":
         return checked
     program = checked.program
-    made = retype([*checked.networks.values(), *(program_graphs(program) if program is not None else ())], DType.f64)
+    made = retype([*checked.networks.values(), *(program.graphs if program is not None else ())], DType.f64)
     networks = {name: made[graph] for name, graph in checked.networks.items()}
-    if program is not None:
-        program = dataclasses.replace(
-            program,
-            steps=tuple(dataclasses.replace(step, graph=made[step.graph]) for step in program.steps),
-            draws=None if program.draws is None else made[program.draws],
-            metrics={name: made[graph] for name, graph in program.metrics.items()},
-            samples={name: dataclasses.replace(sample, graph=made[sample.graph]) for name, sample in program.samples.items()},
-            carry=program.carry and dataclasses.replace(program.carry, start=made[program.carry.start]),
-        )
-    return dataclasses.replace(checked, networks=networks, program=program)
+    return dataclasses.replace(
+        checked, networks=networks, program=None if program is None else replace_graphs(program, lambda graph: made[graph])
+    )

@@ -14,6 +14,7 @@ from compiler.front.checked import Checked
 from compiler.front.program import SPLITS
 from compiler.front.readers import ReaderError
 from compiler.ir.graph import Graph
+from compiler.passes.program_plan import name_input
 from netlang.data.fields import COUNT, read_arrays
 from netlang.training.failures import failure
 
@@ -21,13 +22,6 @@ if TYPE_CHECKING:
     from netlang.data.batches import Batches
 
 TRAIN: Final = "train"
-
-
-def name_input(source: str, field: str) -> str:
-    """What a graph calls a field."""
-    if source in SPLITS:
-        return field or source
-    return f"{source}_{field}" if field else source
 
 
 def needed_arrays(checked: Checked, split: str, graphs: Iterator[Graph]) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:

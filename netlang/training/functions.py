@@ -1,4 +1,4 @@
-"""A program's graphs as both back ends run them: which there are, under which names, and their printed functions bound to networks.
+"""A program's graphs as both back ends run them: which there are, and their printed functions bound to networks.
 
 Nothing here knows torch or NumPy.
 """
@@ -6,15 +6,16 @@ Nothing here knows torch or NumPy.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeAlias, final
 
 from compiler.backends.names import identifier
 from compiler.front.checked import Checked
 from compiler.ir.graph import Graph, Value, called_networks
 from compiler.ir.training import Program
 from compiler.ir.types import DType, TensorType
+from compiler.passes.program_plan import ProgramPlan
 from netlang.training.engine import START
 
 Function: TypeAlias = Callable[..., Any]
@@ -26,22 +27,72 @@ NO_LIMIT: Final = 2**62
 """A budget for `initial_parameters` where memory has been asked for already."""
 
 
-def program_graphs(program: Program) -> list[Graph]:
-    """The graphs of steps, metrics, samples and draws."""
-    draws = [program.draws] if program.draws is not None else []
-    return [*(step.graph for step in program.steps), *program.metrics.values(), *sample_graphs(program).values(), *draws]
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class PlanFunctions:
+    """The functions of an iteration: shared values, carried states and what goes into buffers come by name, objectives as they are."""
+
+    steps: tuple[Function, ...]
+    shared: tuple[Function, ...]
+    replayed: tuple[Function | None, ...]
+    carry: Function | None
 
 
-def sample_graphs(program: Program) -> dict[str, Graph]:
-    """The graphs of what a run can write, with that of the first carried states, by the names that engines compute them under."""
-    start = {} if program.carry is None else {START: program.carry.start}
-    return {name: sample.graph for name, sample in program.samples.items()} | start
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class OtherFunctions:
+    """What a run computes besides: samples, first states and draws come by name, metrics and first values of variables as they are.
+
+    The first carried states are among the samples too, as `START`.
+    """
+
+    metrics: Mapping[str, Function]
+    samples: Mapping[str, Function]
+    variables: Mapping[str, Function]
+    start: Function | None
+    draw: Function | None
+
+
+def list_plan(plan: ProgramPlan) -> list[Graph]:
+    """The graphs of a plan, in the order in which `name_plan` takes their functions."""
+    replayed = [item.graph for item in plan.replayed if item is not None]
+    return [*plan.steps, *(item.graph for item in plan.shared), *replayed, *([] if plan.carry is None else [plan.carry])]
+
+
+def name_plan(plan: ProgramPlan, functions: list[Function]) -> PlanFunctions:
+    """The functions of `list_plan(plan)` by what they are for."""
+    steps = tuple(functions[: len(plan.steps)])
+    named = iter([name_results(function, graph) for function, graph in zip(functions, list_plan(plan), strict=True)][len(steps) :])
+    shared = tuple(next(named) for _ in plan.shared)
+    replayed = tuple(None if item is None else next(named) for item in plan.replayed)
+    return PlanFunctions(steps, shared, replayed, None if plan.carry is None else next(named))
+
+
+def list_others(program: Program) -> list[Graph]:
+    """The graphs that belong to no plan, in the order in which `name_others` takes their functions."""
+    start = [] if program.carry is None else [program.carry.start]
+    draws = [] if program.draws is None else [program.draws]
+    firsts = [item.init for item in program.variables.values()]
+    return [*program.metrics.values(), *firsts, *(item.graph for item in program.samples.values()), *start, *draws]
+
+
+def name_others(program: Program, functions: list[Function]) -> OtherFunctions:
+    """The functions of `list_others(program)` by what they are for."""
+    plain = iter(functions)
+    metrics = {name: next(plain) for name in program.metrics}
+    variables = {name: next(plain) for name in program.variables}
+    graphs = list_others(program)[len(metrics) + len(variables) :]
+    named = iter([name_results(function, graph) for function, graph in zip(plain, graphs, strict=True)])
+    samples = {name: next(named) for name in program.samples}
+    start = None if program.carry is None else next(named)
+    samples |= {} if start is None else {START: start}
+    return OtherFunctions(metrics, samples, variables, start, None if program.draws is None else next(named))
 
 
 def program_networks(checked: Checked) -> dict[str, Graph]:
-    """The networks that a spec's program calls, in the spec's order."""
+    """The networks that a spec's program calls, its variables included, in the spec's order."""
     program = checked.program
-    called = {name for graph in program_graphs(program) for name in called_networks(graph)} if program is not None else set()
+    called = {name for graph in program.graphs for name in called_networks(graph)} if program is not None else set()
     return {name: graph for name, graph in checked.networks.items() if name in called}
 
 
@@ -81,7 +132,7 @@ def bind(function: Callable[..., Any], graph: Graph, networks: Mapping[str, Any]
 
 
 def name_results(function: Function, graph: Graph) -> Function:
-    """A function with its results by name; one result comes as it is, several as a tuple."""
+    """A graph's function with its results by name; one result comes as it is, several as a tuple."""
     names = list(graph.outputs)
 
     def call(inputs: Mapping[str, Any], **keywords: Any) -> dict[str, Any]:
@@ -89,9 +140,3 @@ def name_results(function: Function, graph: Graph) -> Function:
         return dict(zip(names, [drawn] if len(names) == 1 and not isinstance(drawn, tuple) else drawn, strict=True))
 
     return call
-
-
-def name_samples(program: Program, functions: Sequence[Function]) -> dict[str, Function]:
-    """The functions of `sample_graphs`, which are the first of these, with their results by name."""
-    graphs = sample_graphs(program)
-    return {name: name_results(function, graph) for (name, graph), function in zip(graphs.items(), functions, strict=False)}

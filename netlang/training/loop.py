@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, final
 
 from compiler.front.checked import Checked
+from compiler.ir.graph import Graph
 from compiler.ir.training import Program, Step
 from netlang.training.checkpoint import list_checkpoints, write_checkpoint
 from netlang.training.engine import Engine, NonFinite, Placed
@@ -34,16 +35,16 @@ SAVE_SECONDS: Final = 60.0
 
 @final
 class Inputs:
-    """What the steps of one iteration read: batches and draws, each taken when it is first wanted."""
+    """What the steps of one iteration read: carried states, batches and draws, each taken when it is first wanted."""
 
     def __init__(self, feed: Feed, engine: Engine, fixed: Placed) -> None:
         self._feed = feed
         self._engine = engine
-        self._values: Placed = dict(fixed)
+        self._values: Placed = dict(fixed) | engine.carried()
 
-    def read(self, step: Step) -> Placed:
-        """At least what the step's graph reads, by input."""
-        for value in step.graph.inputs:
+    def read(self, graph: Graph) -> Placed:
+        """At least what the graph reads, by input."""
+        for value in graph.inputs:
             if value.name not in self._values:
                 source = self._feed.source_of.get(value.name)
                 if source is None:
@@ -78,6 +79,7 @@ class Loop:
         iteration = max(self.saved, 0)
         fixed = self.engine.place(self.feed.fixed)
         if self.saved < 0:
+            self.engine.begin(fixed)
             yield self._save(0, pending=False)
         while True:
             if pending and self.stop.signal is None:
@@ -96,10 +98,15 @@ class Loop:
             if self._is_time_to_save(iteration):
                 yield self._save(iteration, pending=False)
             epoch = self.feed.epoch
-            for record in self._run_steps(iteration, Inputs(self.feed, self.engine, fixed), fixed):
+            inputs = Inputs(self.feed, self.engine, fixed)
+            if self.program.carry is not None:
+                self.engine.advance(inputs.read(self.program.carry.following))
+            for record in self._run_steps(iteration, inputs, fixed):
                 self.folder.log(record)
                 yield record
             iteration += 1
+            if self.feed.epoch > epoch:
+                self.engine.restart()
             pending = bool(self.program.metrics) and (self.feed.epoch > epoch or iteration == self.total)
         if self.saved != iteration:
             yield self._save(iteration, pending=False)
@@ -113,7 +120,7 @@ class Loop:
                 began = time.perf_counter()
                 inputs = shared if step.repeat == 1 else Inputs(self.feed, self.engine, fixed)
                 try:
-                    update = self.engine.update(index, inputs.read(step), iteration, self.total)
+                    update = self.engine.update(index, inputs.read(step.graph), iteration, self.total)
                 except NonFinite as error:
                     raise self._not_finite(error, step, iteration) from error
                 seconds = time.perf_counter() - began
@@ -162,12 +169,17 @@ class Loop:
         )
 
     def _write_weights(self) -> dict[str, Path]:
-        weights = self.engine.weights()
+        """The weights as they are evaluated, averaged where a step says so."""
         found = {}
-        for name, tensors in weights.items():
-            file = weights_file(name, len(weights))
-            self.folder.write(file, b"".join(encode_weights(tensors)))
-            found[name] = self.folder.path / file
+        self.engine.begin_evaluation()
+        try:
+            weights = self.engine.weights()
+            for name, tensors in weights.items():
+                file = weights_file(name, len(weights))
+                self.folder.write(file, b"".join(encode_weights(tensors)))
+                found[name] = self.folder.path / file
+        finally:
+            self.engine.end_evaluation()
         return found
 
 

@@ -14,18 +14,22 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from compiler.front.checked import Checked
-from compiler.ir.graph import called_networks, owned_parameters
+from compiler.ir.graph import Graph, owned_parameters
 from compiler.ir.training import Lbfgs, Step
 from compiler.ir.types import DType
+from compiler.passes.program_plan import plan_spec, training_networks
+from compiler.passes.share import draws_in
 from netlang.training.blas import read_threads, set_threads
 from netlang.training.engine import Engine, NonFinite, Placed, Update
-from netlang.training.functions import ROWS, sample_graphs, with_rows
+from netlang.training.functions import ROWS, with_rows
 from netlang.training.numpy_arrays import find_nonfinite, from_stored, open_module, to_host, to_stored, total_norm
-from netlang.training.numpy_functions import CompiledStep, compile_numpy, compile_steps, trained_networks
+from netlang.training.numpy_functions import CompiledStep, compile_entries, compile_numpy, flatten
 from netlang.training.numpy_lbfgs import NumpyLbfgs
 from netlang.training.numpy_optimizers import NumpyOptimizer
+from netlang.training.numpy_state import NumpyState
+from netlang.training.replay import ReplayBuffer
 from netlang.training.seeds import Purpose, derive_seed
-from netlang.training.torch_engine import draws_numbers
+from netlang.training.shared_values import SharedValues
 from netlang.training.weights import Stored
 
 COUNT = "draws"
@@ -34,11 +38,16 @@ COUNT = "draws"
 @final
 @dataclass(slots=True, eq=False)
 class _Plan:
-    """A step as it runs again and again; `shared` are gradients that share memory with a parameter, known after its first run."""
+    """A step as it runs again and again; `owner` is the first step with its optimizer.
+
+    `shared` are gradients that share memory with a parameter, known after its first run.
+    """
 
     step: Step
+    graph: Graph
     compiled: CompiledStep
     optimizer: NumpyOptimizer | NumpyLbfgs
+    owner: int
     parameters: dict[str, Any]
     shared: frozenset[str] | None = None
 
@@ -57,29 +66,50 @@ class NumpyEngine(Engine):
         if threads is not None:
             set_threads(threads)
         self.threads = read_threads()
-        self._functions = compile_numpy(checked, seed, self._module)
+        self._program = program
+        self._plan = plan_spec(checked, flatten(program))
+        self._functions = compile_numpy(checked, self._plan, seed, self._module)
         self._parameters = self._functions.parameters
         self._flat = {f"{name}/{key}": array for name, arrays in self._parameters.items() for key, array in arrays.items()}
-        self._trained = trained_networks(program.steps)
         self._types = _input_types(checked)
         self._batch = self._rows(program.batch)
         self._seed, self._purpose, self._count, self._training_count = seed, Purpose.TRAINING, 0, 0
-        graphs = (*program.metrics.values(), *sample_graphs(program).values())
-        inner = [network for graph in graphs for network in called_networks(graph).values()]
-        self._evaluation_random = program.draws is not None or any(map(draws_numbers, (*graphs, *inner)))
+        evaluated = (*program.metrics.values(), *(item.graph for item in program.samples.values()))
+        self._evaluation_random = program.draws is not None or any(draws_in(graph, {}) for graph in evaluated)
         trainable = _trainable(checked)
-        self._plans = []
-        for step, compiled in zip(program.steps, self._functions.steps, strict=True):
-            owned = {key: self._flat[key] for key in trainable if key.partition("/")[0] in step.update}
-            record = step.optimizer
-            made = NumpyLbfgs(record, owned, self._module) if isinstance(record, Lbfgs) else NumpyOptimizer(record, owned, self._module)
-            self._plans.append(_Plan(step, compiled, made, owned))
+        self._plans: list[_Plan] = []
+        for index, (step, compiled) in enumerate(zip(program.steps, self._functions.steps, strict=True)):
+            self._plans.append(self._make_plan(index, step, compiled, [key for key in trainable if key.partition("/")[0] in step.update]))
+        self._shared = SharedValues(self._plan, self._compute_shared)
+        self._carried: Placed = {}
+        sizes = {name: size for item in self._plan.replayed if item is not None for name, size in item.sizes.items()}
+        self._buffers = {
+            name: ReplayBuffer(size, seed, number, self._module.copy) for number, (name, size) in enumerate(sizes.items())
+        }  # fmt: skip
+        self._averages = {
+            key: array.copy() for plan in self._plans if plan.step.ema is not None for key, array in plan.parameters.items()
+        }  # fmt: skip
+        self._state = NumpyState({plan.owner: plan.optimizer for plan in self._plans}, self._averages, self._buffers, self._module)
+
+    def _make_plan(self, index: int, step: Step, compiled: CompiledStep, keys: list[str]) -> _Plan:
+        graph = self._plan.steps[index]
+        owned = {key: self._flat[key] for key in keys}
+        same = [item for item in self._plans if item.step.update == step.update and item.step.optimizer == step.optimizer]
+        if same:
+            return _Plan(step, graph, compiled, same[0].optimizer, same[0].owner, owned)
+        record = step.optimizer
+        made = NumpyLbfgs(record, owned, self._module) if isinstance(record, Lbfgs) else NumpyOptimizer(record, owned, self._module)
+        return _Plan(step, graph, compiled, made, index, owned)
+
+    def begin(self, fixed: Placed) -> None:
+        for name, function in self._functions.others.variables.items():
+            self._parameters[name]["value"][...] = function(fixed, generator=self._next_generator())
 
     def place(self, arrays: Mapping[str, Any]) -> Placed:
         return {name: self._module.asarray(array, dtype=self._types.get(name, array.dtype)) for name, array in arrays.items()}
 
     def draw(self, rows: int) -> Placed:
-        draw = self._functions.draw
+        draw = self._functions.others.draw
         return {} if draw is None else dict(draw({ROWS: self._rows(rows)}, generator=self._next_generator()))
 
     def _rows(self, count: int) -> Any:
@@ -94,9 +124,46 @@ class NumpyEngine(Engine):
         seed = derive_seed(self._seed, self._purpose)
         return self._module.random.default_rng([seed, count] if self._module is np else (seed + count) % 2**64)
 
+    def carried(self) -> Placed:
+        start = self._functions.others.start
+        if start is not None and not self._carried:
+            self._carried = dict(start({ROWS: self._batch}))
+        return dict(self._carried)
+
+    def restart(self) -> None:
+        self._carried = {}
+
+    def advance(self, inputs: Placed) -> None:
+        graph, compiled = self._plan.carry, self._functions.plan.carry
+        assert graph is not None
+        assert compiled is not None
+        self._carried = self._compute_values(graph, compiled, inputs)
+
+    def _compute_shared(self, index: int, inputs: Placed) -> Placed:
+        inputs.setdefault(ROWS, self._batch)
+        return self._run(self._functions.plan.shared[index], inputs)
+
+    def _compute_values(self, graph: Graph, compiled: CompiledStep, inputs: Placed) -> Placed:
+        """The values of a graph of the plan that is no step."""
+        self._shared.fill(graph, inputs)
+        inputs.setdefault(ROWS, self._batch)
+        return self._run(compiled, inputs)
+
+    def _run(self, compiled: CompiledStep, inputs: Placed) -> Placed:
+        generator = self._next_generator() if compiled.draws else None
+        with np.errstate(all="ignore"):
+            values, buffers = compiled(self._flat, inputs, generator)
+        self._write(buffers)
+        return dict(values)
+
     def update(self, index: int, inputs: Placed, iteration: int, total: int) -> Update:
         plan = self._plans[index]
         inputs.setdefault(ROWS, self._batch)
+        replayed, sources = self._plan.replayed[index], self._functions.plan.replayed[index]
+        if replayed is not None and sources is not None:
+            made = self._compute_values(replayed.graph, sources, inputs)
+            inputs |= {name: self._buffers[name].exchange(value) for name, value in made.items()}
+        self._shared.fill(plan.graph, inputs)
         step = plan.step
         with np.errstate(all="ignore"):
             if isinstance(plan.optimizer, NumpyLbfgs):
@@ -108,7 +175,11 @@ class NumpyEngine(Engine):
             if step.clamp is not None:
                 for array in plan.parameters.values():
                     self._module.clip(array, -step.clamp, step.clamp, out=array)
+        if step.ema is not None:
+            for key, array in plan.parameters.items():
+                self._averages[key] += (1 - step.ema) * (array - self._averages[key])
         self._count += plan.compiled.draws
+        self._shared.release(index, inputs)
         return Update(value, float(step.optimizer.settings(iteration, total)["lr"]), norm)
 
     def _evaluate(self, plan: _Plan, inputs: Placed) -> tuple[float, float, Mapping[str, Any], Mapping[str, Any]]:
@@ -161,45 +232,50 @@ class NumpyEngine(Engine):
 
     def _locate(self, plan: _Plan, inputs: Placed) -> tuple[str, ...]:
         """The first entry with a value that is not finite: the step is run once more, with the same draws, to look."""
-        (look,) = compile_steps([replace(plan.step, graph=with_rows(plan.step.graph))], self._trained, self._module, entries=True)
+        look = compile_entries(
+            replace(plan.step, graph=with_rows(plan.step.graph)), training_networks(self._program, plan.step), self._module
+        )
+        if not set(look.inputs) <= inputs.keys():
+            return ()
         _, _, entries = look(self._flat, inputs, self._generator(self._count + 1))
         found = find_nonfinite(entries)
         return () if found is None else (found,)
 
     def begin_evaluation(self) -> None:
+        self._exchange_averages()
         self._training_count, self._purpose, self._count = self._count, Purpose.EVALUATION, 0
 
     def measure(self, inputs: Placed, rows: int) -> dict[str, float]:
         given = inputs | self.draw(rows) | {ROWS: self._rows(rows)}
+        metrics = self._functions.others.metrics
         with np.errstate(all="ignore"):
-            return {
-                name: float(function(given, generator=self._evaluation_generator())) for name, function in self._functions.metrics.items()
-            }
+            return {name: float(function(given, generator=self._evaluation_generator())) for name, function in metrics.items()}
 
     def compute(self, name: str, inputs: Placed, rows: int) -> dict[str, np.ndarray]:
         given = inputs | self.draw(rows) | {ROWS: self._rows(rows)}
         with np.errstate(all="ignore"):
-            results = self._functions.samples[name](given, generator=self._evaluation_generator())
+            results = self._functions.others.samples[name](given, generator=self._evaluation_generator())
         return {key: to_host(value).copy() for key, value in results.items()}
 
     def _evaluation_generator(self) -> Any:
         return self._next_generator() if self._evaluation_random else None
 
     def end_evaluation(self) -> None:
+        self._exchange_averages()
         self._purpose, self._count = Purpose.TRAINING, self._training_count
+
+    def _exchange_averages(self) -> None:
+        """Put averaged weights in place of those they are averages of, or back."""
+        for key, average in self._averages.items():
+            kept = self._flat[key].copy()
+            self._flat[key][...] = average
+            average[...] = kept
 
     def weights(self) -> dict[str, dict[str, Stored]]:
         return {name: {key: to_stored(array) for key, array in arrays.items()} for name, arrays in self._parameters.items()}
 
     def optimizers(self) -> dict[str, Stored]:
-        return {name: to_stored(value) for name, value in self._optimizer_arrays().items()}
-
-    def _optimizer_arrays(self) -> dict[str, Any]:
-        return {
-            f"{index}:{name.replace('/', '.', 1)}": value
-            for index, plan in enumerate(self._plans)
-            for name, value in plan.optimizer.read_state().items()
-        }
+        return {name: to_stored(value) for name, value in self._state.read(self._carried).items()}
 
     def random_states(self) -> dict[str, Stored]:
         return {COUNT: to_stored(np.array(self._count, np.int64))}
@@ -210,22 +286,16 @@ class NumpyEngine(Engine):
                 self._parameters[name][key][...] = self._module.asarray(from_stored(value))
 
     def load_state(self, optimizers: Mapping[str, Stored], random_states: Mapping[str, Stored]) -> None:
-        states: list[dict[str, Any]] = [{} for _ in self._plans]
-        for full, value in optimizers.items():
-            index, _, name = full.partition(":")
-            if not index.isdecimal() or int(index) >= len(states):
-                raise ValueError(f"`{full}` belongs to no step")
-            states[int(index)][name.replace(".", "/", 1)] = from_stored(value)
+        self._carried = self._state.write({name: from_stored(value) for name, value in optimizers.items()})
         if random_states.keys() != {COUNT}:
             raise ValueError(f"random states of {sorted(random_states)}, wanted {COUNT}")
-        for plan, state in zip(self._plans, states, strict=True):
-            plan.optimizer.write_state(state)
         self._count = int(from_stored(random_states[COUNT]))
+        self._shared.forget()
 
     def require_finite(self) -> None:
         if (bad := find_nonfinite(self._flat)) is not None:
             raise NonFinite("weight", (bad.replace("/", "."),))
-        if (bad := find_nonfinite(self._optimizer_arrays())) is not None:
+        if (bad := find_nonfinite(self._state.read(self._carried))) is not None:
             raise NonFinite("optimizer state", (bad.partition(":")[2],))
 
     def close(self) -> None:
@@ -246,5 +316,6 @@ def _input_types(checked: Checked) -> dict[str, str]:
     """NumPy's name of the type of each floating-point tensor that steps and metrics read."""
     program = checked.program
     assert program is not None
-    graphs = (*(step.graph for step in program.steps), *program.metrics.values(), *sample_graphs(program).values())
-    return {value.name: value.type.dtype.numpy_name for graph in graphs for value in graph.inputs if value.type.dtype is not DType.bf16}
+    return {
+        value.name: value.type.dtype.numpy_name for graph in program.graphs for value in graph.inputs if value.type.dtype is not DType.bf16
+    }

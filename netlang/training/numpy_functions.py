@@ -5,25 +5,27 @@ The one place that knows how the NumPy back end hands over what it printed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, final
 
 from compiler.backends.numpy_backend import load_numpy
 from compiler.backends.numpy_steps import StepFunction, load_steps
 from compiler.backends.parameters import initial_parameters
 from compiler.front.checked import Checked
-from compiler.ir.training import Step
+from compiler.ir.graph import Graph
+from compiler.ir.training import Program, Step
 from compiler.passes.autodiff import DerivativeError
-from compiler.passes.step_gradient import StepGradient, step_entries, step_gradient
+from compiler.passes.program_plan import Flatten, ProgramPlan, training_networks
+from compiler.passes.step_gradient import StepGradient, flat_values, read_step, step_entries, step_gradient
 from netlang.training.failures import failure
 from netlang.training.functions import (
     NO_LIMIT,
-    Function,
+    OtherFunctions,
     bind,
-    name_results,
-    name_samples,
-    program_graphs,
+    list_others,
+    list_plan,
+    name_others,
     program_networks,
     with_own_names,
     with_rows,
@@ -47,18 +49,26 @@ class CompiledStep:
 @final
 @dataclass(frozen=True, slots=True)
 class NumpyFunctions:
-    """A program's parameters by network and key, and its functions; `draw` is None where the program draws nothing."""
+    """A program's parameters by network and key, and its functions: flat ones for its plan's graphs, others bound to their networks."""
 
     parameters: Mapping[str, Mapping[str, Any]]
     steps: tuple[CompiledStep, ...]
-    metrics: Mapping[str, Function]
-    samples: Mapping[str, Function]
-    draw: Function | None
-    module: Any
+    plan: PlanFlat
+    others: OtherFunctions
 
 
-def compile_numpy(checked: Checked, seed: int, module: Any) -> NumpyFunctions:
-    """The program's functions on arrays of `module`; weights are drawn from `seed`."""
+@final
+@dataclass(frozen=True, slots=True)
+class PlanFlat:
+    """The compiled graphs of an iteration beside its steps; each gives values by name and new buffers by key."""
+
+    shared: tuple[CompiledStep, ...]
+    replayed: tuple[CompiledStep | None, ...]
+    carry: CompiledStep | None
+
+
+def compile_numpy(checked: Checked, plan: ProgramPlan, seed: int, module: Any) -> NumpyFunctions:
+    """The program's functions on arrays of `module`; weights are drawn from `seed`. `plan` is one of flat graphs."""
     program = checked.require().program
     assert program is not None
     networks = program_networks(checked)
@@ -66,34 +76,42 @@ def compile_numpy(checked: Checked, seed: int, module: Any) -> NumpyFunctions:
         name: {key: module.asarray(array) for key, array in initial_parameters(graph, seed, NO_LIMIT).items()}
         for name, graph in networks.items()
     }  # fmt: skip
-    graphs = with_own_names([with_rows(graph) for graph in program_graphs(program)], set(networks))
-    count = len(program.steps)
-    loaded = load_numpy([*networks.values(), *graphs[count:]], module)
+    graphs = with_own_names([with_rows(graph) for graph in list_others(program)], set(networks))
+    loaded = load_numpy([*networks.values(), *graphs], module)
     callables = {name: loaded.networks[name](parameters[name]) for name in networks}
-    functions = [bind(loaded.steps[graph.name], graph, callables) for graph in graphs[count:]]
-    metrics = dict(zip(program.metrics, functions, strict=False))
-    samples = name_samples(program, functions[len(metrics) :])
-    draw = None if program.draws is None else name_results(functions[-1], program.draws)
-    renamed = [replace(step, graph=graph) for step, graph in zip(program.steps, graphs, strict=False)]
-    return NumpyFunctions(parameters, compile_steps(renamed, trained_networks(program.steps), module), metrics, samples, draw, module)
+    others = name_others(program, [bind(loaded.steps[graph.name], graph, callables) for graph in graphs])
+    steps = [read_step(with_rows(graph)) for graph in plan.steps]
+    values = [with_rows(graph) for graph in list_plan(plan)[len(steps) :]]
+    compiled = _compile(steps, values, module)
+    rest = iter(compiled[len(steps) :])
+    flat = PlanFlat(
+        tuple(next(rest) for _ in plan.shared), tuple(None if item is None else next(rest) for item in plan.replayed),
+        None if plan.carry is None else next(rest),
+    )  # fmt: skip
+    return NumpyFunctions(parameters, compiled[: len(steps)], flat, others)
 
 
-def trained_networks(steps: tuple[Step, ...]) -> frozenset[str]:
-    """The networks that some step trains: all steps run these in training mode."""
-    return frozenset(name for step in steps for name in step.update)
+def flatten(program: Program) -> Flatten:
+    """Makes flat graphs of a program's: of steps with their gradients. Raises SpecError NL727 where NumPy has no gradient."""
+
+    def make(graph: Graph, step: Step | None) -> Graph:
+        if step is None:
+            return flat_values(graph, training_networks(program, None))
+        try:
+            return step_gradient(step, training_networks(program, step)).graph
+        except DerivativeError as error:
+            message = f"NumPy has no gradient of `{error.op.name}`, which the step `{step.name}` goes through"
+            raise failure("NL727", message, step.span, help="train with PyTorch: `--backend torch`") from error
+
+    return make
 
 
-def compile_steps(steps: list[Step], trained: frozenset[str], module: Any, *, entries: bool = False) -> tuple[CompiledStep, ...]:
-    """The steps with their gradients; with `entries`, their forward passes with the value of every entry."""
-    made = [step_entries(step, trained) if entries else _with_gradient(step, trained) for step in steps]
-    loaded = load_steps(made, module)
-    inputs = [tuple(value.name for value in item.graph.inputs) for item in made]
+def compile_entries(step: Step, training: Collection[str], module: Any) -> CompiledStep:
+    """The forward pass of a step; in place of new buffers it gives the value of every entry."""
+    return _compile([step_entries(step, training)], [], module)[0]
+
+
+def _compile(steps: list[StepGradient], values: list[Graph], module: Any) -> tuple[CompiledStep, ...]:
+    loaded = load_steps(steps, module, shared=values)
+    inputs = [tuple(value.name for value in graph.inputs) for graph in (*(step.graph for step in steps), *values)]
     return tuple(map(CompiledStep, loaded.functions, inputs, loaded.draws))
-
-
-def _with_gradient(step: Step, trained: frozenset[str]) -> StepGradient:
-    try:
-        return step_gradient(step, trained)
-    except DerivativeError as error:
-        message = f"NumPy has no gradient of `{error.op.name}`, which the step `{step.name}` goes through"
-        raise failure("NL727", message, step.span, help="train with PyTorch: `--backend torch`") from error

@@ -14,6 +14,7 @@ class Purpose(IntEnum):
     DATA = 1
     TRAINING = 2
     EVALUATION = 3
+    REPLAY = 4
 
 
 def derive_seed(seed: int, purpose: Purpose) -> int:

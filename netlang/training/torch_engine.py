@@ -1,26 +1,33 @@
 """Trains with torch: autograd for exactly the weights a step updates, torch.optim for the update.
 
-Each step has an optimizer of its own. Weights that a step does not update need no gradient while it runs, so torch keeps no tape
-for them. Random numbers come from a state of the engine's own: the caller's generator is as it was between updates.
+Steps that update the same with the same settings have one optimizer. Weights that a step does not update need no gradient while it
+runs, so torch keeps no tape for them; a value that steps share has a tape where one of them updates what it depends on.
 Non-goals: several devices, mixed precision.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from compiler.ir.graph import Call, Graph, called_networks
-from compiler.ir.training import Lbfgs, Program, Schedule, Step
+from compiler.front.checked import Checked
+from compiler.ir.training import Lbfgs
+from compiler.passes.gradients import has_gradients
+from compiler.passes.program_plan import network_modes, plan_spec
+from compiler.passes.share import draws_in
 from netlang.training.engine import Engine, NonFinite, Placed, Update
 from netlang.training.failures import failure
-from netlang.training.functions import ROWS, Function, sample_graphs
-from netlang.training.seeds import Purpose, derive_seed
-from netlang.training.torch_functions import TorchFunctions
-from netlang.training.torch_optimizers import build_optimizer, read_state, scheduled_settings, to_setting, write_state
+from netlang.training.functions import ROWS
+from netlang.training.replay import ReplayBuffer
+from netlang.training.seeds import Purpose
+from netlang.training.shared_values import SharedValues
+from netlang.training.torch_functions import compile_torch
+from netlang.training.torch_optimizers import to_setting
+from netlang.training.torch_plan import StepPlan, plan_steps, taped_parameters
+from netlang.training.torch_random import TorchRandom
+from netlang.training.torch_state import TorchState
 from netlang.training.torch_tensors import find_nonfinite, from_stored, to_stored
 from netlang.training.weights import Stored
 
@@ -30,61 +37,59 @@ if TYPE_CHECKING:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """A step as it runs again and again."""
-
-    step: Step
-    function: Function
-    names: tuple[str, ...]
-    parameters: tuple[torch.nn.Parameter, ...]
-    optimizer: torch.optim.Optimizer
-    schedules: Mapping[str, Schedule]
-    random: bool
-
-
-@final
 class TorchEngine(Engine):
     """One program's networks and optimizers as torch objects on `device`."""
 
     backend: ClassVar[str] = "torch"
 
-    def __init__(self, program: Program, functions: TorchFunctions, seed: int, total: int, device: str, threads: int | None) -> None:
+    def __init__(self, checked: Checked, seed: int, total: int, device: str, threads: int | None) -> None:
         import torch
 
+        program = checked.require().program
+        assert program is not None
         self._threads_before = torch.get_num_threads()
         if threads is not None:
             torch.set_num_threads(threads)
         self.threads = torch.get_num_threads()
         self._device = open_device(device)
-        self._functions = functions
-        evaluated = (*program.metrics.values(), *sample_graphs(program).values())
-        graphs = (*(step.graph for step in program.steps), *evaluated)
-        self._types = {value.name: getattr(torch, value.type.dtype.torch_name) for graph in graphs for value in graph.inputs}
+        self._program = program
+        self._plan = plan_spec(checked)
+        functions = compile_torch(checked, seed, self._plan)
+        self._functions, self._others = functions.plan, functions.others
         self._modules = dict(functions.modules)
-        self._seed = seed
+        self._types = {value.name: getattr(torch, value.type.dtype.torch_name) for graph in program.graphs for value in graph.inputs}
         self._batch = self._rows(program.batch)
-        self._random = self._seeded(Purpose.TRAINING)
+        self._random = TorchRandom(seed, self._device)
         self._training_random: dict[str, torch.Tensor] = {}
-        self._evaluation_random = program.draws is not None or any(map(draws_numbers, evaluated))
+        evaluated = (*program.metrics.values(), *(item.graph for item in program.samples.values()))
+        self._evaluation_random = program.draws is not None or any(draws_in(graph, {}) for graph in evaluated)
+        self._metrics_derive = any(map(has_gradients, program.metrics.values()))
         trained = {name for step in program.steps for name in step.update}
         self._trained = [module for name, module in self._modules.items() if name in trained]
         for name, module in self._modules.items():
             module.to(self._device).requires_grad_(False).train(name in trained)
-        self._plans = [self._plan(step, function, total) for step, function in zip(program.steps, functions.steps, strict=True)]
-        self._active: _Plan | None = None
+        self._plans = plan_steps(program, self._plan, functions, total)
+        self._shared = SharedValues(self._plan, self._compute_shared)
+        self._taped = [taped_parameters(self._plan, index, self._plans) for index in range(len(self._plan.shared))]
+        self._shared_random = [draws_in(item.graph, network_modes(program, None)) for item in self._plan.shared]
+        self._active: tuple[torch.nn.Parameter, ...] = ()
+        self._carried: Placed = {}
+        sizes = {name: size for item in self._plan.replayed if item is not None for name, size in item.sizes.items()}
+        self._buffers = {name: ReplayBuffer(size, seed, number, torch.clone) for number, (name, size) in enumerate(sizes.items())}
+        self._averages = {
+            f"{name}.{key}": parameter.detach().clone()
+            for step in program.steps if step.ema is not None
+            for name in step.update
+            for key, parameter in self._modules[name].named_parameters()
+        }  # fmt: skip
+        self._state = TorchState(self._plans, self._averages, self._buffers)
 
-    def _plan(self, step: Step, function: Function, total: int) -> _Plan:
-        found = [
-            (f"{network}.{key}", parameter)
-            for network in step.update
-            for key, parameter in self._modules[network].named_parameters()
-        ]  # fmt: skip
-        names, parameters = tuple(name for name, _ in found), tuple(parameter for _, parameter in found)
-        optimizer = build_optimizer(step.optimizer, parameters, total)
-        networks = called_networks(step.graph)
-        random = draws_numbers(step.graph) or any(draws_numbers(graph) for graph in networks.values())
-        return _Plan(step, function, names, parameters, optimizer, scheduled_settings(step.optimizer), random)
+    def begin(self, fixed: Placed) -> None:
+        import torch
+
+        with torch.no_grad(), self._random.drawing():
+            for name, function in self._others.variables.items():
+                self._modules[name].get_parameter("value").copy_(function(fixed))
 
     def place(self, arrays: Mapping[str, Any]) -> Placed:
         import torch
@@ -93,10 +98,10 @@ class TorchEngine(Engine):
         return {name: tensor.to(self._device, self._types.get(name, tensor.dtype)) for name, tensor in tensors}
 
     def draw(self, rows: int) -> Placed:
-        draw = self._functions.draw
+        draw = self._others.draw
         if draw is None:
             return {}
-        with self._drawing():
+        with self._random.drawing():
             return dict(draw({ROWS: self._rows(rows)}))
 
     def _rows(self, count: int) -> torch.Tensor:
@@ -105,19 +110,75 @@ class TorchEngine(Engine):
 
         return torch.empty(count, dtype=torch.uint8, device=self._device)
 
-    def update(self, index: int, inputs: Placed, iteration: int, total: int) -> Update:
+    def carried(self) -> Placed:
+        if self._others.start is not None and not self._carried:
+            self._carried = dict(self._others.start({ROWS: self._batch}))
+        return dict(self._carried)
+
+    def restart(self) -> None:
+        self._carried = {}
+
+    def advance(self, inputs: Placed) -> None:
         import torch
 
-        plan = self._plans[index]
-        self._focus(plan)
+        graph, function = self._plan.carry, self._functions.carry
+        assert graph is not None
+        assert function is not None
+        self._shared.fill(graph, inputs)
+        with torch.no_grad(), self._random.drawing():
+            self._carried = {name: value.detach() for name, value in function(inputs).items()}
+
+    def _compute_shared(self, index: int, inputs: Placed) -> Placed:
+        """The values of a shared graph, with a tape for those weights that a step reads it for."""
+        import torch
+
         inputs.setdefault(ROWS, self._batch)
-        if isinstance(plan.step.optimizer, Lbfgs):
-            return self._minimize(plan, inputs, iteration, total)
-        before = dict(self._random) if plan.random else {}
-        if plan.random:
-            with self._drawing():
-                objective = plan.function(inputs)
-        else:
+        parameters = self._taped[index]
+        active = self._active
+        if parameters:
+            self._focus(parameters)
+        with self._random.drawing() if self._shared_random[index] else nullcontext(), torch.set_grad_enabled(bool(parameters)):
+            made = self._functions.shared[index](inputs)
+        self._focus(active)
+        return dict(made)
+
+    def update(self, index: int, inputs: Placed, iteration: int, total: int) -> Update:
+        plan = self._plans[index]
+        inputs.setdefault(ROWS, self._batch)
+        for module, training in plan.modes.items():
+            module.train(training)
+        try:
+            before = dict(self._random.states)
+            given = self._prepare(index, plan, inputs)
+            self._focus(plan.parameters)
+            if isinstance(plan.step.optimizer, Lbfgs):
+                made = self._minimize(plan, given, iteration, total)
+            else:
+                made = self._descend(plan, given, before, iteration, total)
+        finally:
+            for module in plan.modes:
+                module.train(module in self._trained)
+        self._shared.release(index, inputs)
+        return made
+
+    def _prepare(self, index: int, plan: StepPlan, inputs: Placed) -> Placed:
+        """What the step reads: its inputs, what others share with it, what its buffers give back."""
+        import torch
+
+        replayed, sources = self._plan.replayed[index], self._functions.replayed[index]
+        if replayed is not None and sources is not None:
+            self._shared.fill(replayed.graph, inputs)
+            with torch.no_grad(), self._random.drawing():
+                made = sources(inputs)
+            inputs |= {name: self._buffers[name].exchange(value) for name, value in made.items()}
+        self._shared.fill(plan.graph, inputs)
+        return {**inputs, **{name: inputs[name].detach() for name in plan.cut}} if plan.cut else inputs
+
+    def _descend(self, plan: StepPlan, inputs: Placed, before: dict[str, torch.Tensor], iteration: int, total: int) -> Update:
+        """An update by the gradients of one evaluation."""
+        import torch
+
+        with self._random.drawing() if plan.random else nullcontext():
             objective = plan.function(inputs)
         value = objective.item()
         if not math.isfinite(value):
@@ -128,17 +189,17 @@ class TorchEngine(Engine):
         self._apply(plan, gradients, norm, iteration, total)
         return Update(value, float(plan.optimizer.param_groups[0]["lr"]), norm.item())
 
-    def _minimize(self, plan: _Plan, inputs: Placed, iteration: int, total: int) -> Update:
+    def _minimize(self, plan: StepPlan, inputs: Placed, iteration: int, total: int) -> Update:
         """An update that evaluates the objective again and again, with the same draws each time."""
         import torch
 
-        step, before = plan.step, dict(self._random)
+        step, before = plan.step, dict(self._random.states)
         kept = [parameter.detach().clone() for parameter in plan.parameters]
         seen: list[Update] = []
 
         def evaluate() -> torch.Tensor:
-            self._random = dict(before)
-            with self._drawing():
+            self._random.states = dict(before)
+            with self._random.drawing():
                 objective = plan.function(inputs)
             value = objective.item()
             if not math.isfinite(value):
@@ -162,17 +223,17 @@ class TorchEngine(Engine):
         self._end_update(plan)
         return seen[0]
 
-    def _focus(self, plan: _Plan) -> None:
-        """Make exactly the plan's weights those that need gradients."""
-        if self._active is plan:
+    def _focus(self, parameters: tuple[torch.nn.Parameter, ...]) -> None:
+        """Make exactly these weights those that need gradients."""
+        if self._active is parameters:
             return
-        for parameter in self._active.parameters if self._active is not None else ():
+        for parameter in self._active:
             parameter.requires_grad_(False)
-        for parameter in plan.parameters:
+        for parameter in parameters:
             parameter.requires_grad_(True)
-        self._active = plan
+        self._active = parameters
 
-    def _require_finite_gradients(self, plan: _Plan, gradients: Sequence[torch.Tensor | None]) -> torch.Tensor:
+    def _require_finite_gradients(self, plan: StepPlan, gradients: Sequence[torch.Tensor | None]) -> torch.Tensor:
         """The norm over all gradients; it may itself overflow where each number is finite."""
         import torch
 
@@ -183,14 +244,14 @@ class TorchEngine(Engine):
                 raise NonFinite("gradient", (bad,))
         return norm
 
-    def _apply(self, plan: _Plan, gradients: Sequence[torch.Tensor | None], norm: torch.Tensor, iteration: int, total: int) -> None:
+    def _apply(self, plan: StepPlan, gradients: Sequence[torch.Tensor | None], norm: torch.Tensor, iteration: int, total: int) -> None:
         self._set_gradients(plan, gradients, norm)
         for name, schedule in plan.schedules.items():
             plan.optimizer.param_groups[0][name] = to_setting(schedule.at(iteration, total))
         plan.optimizer.step()
         self._end_update(plan)
 
-    def _set_gradients(self, plan: _Plan, gradients: Sequence[torch.Tensor | None], norm: torch.Tensor) -> None:
+    def _set_gradients(self, plan: StepPlan, gradients: Sequence[torch.Tensor | None], norm: torch.Tensor) -> None:
         """Hand the gradients, clipped, to the optimizer."""
         import torch
 
@@ -201,7 +262,7 @@ class TorchEngine(Engine):
         if plan.step.clip_value is not None:
             torch.nn.utils.clip_grad_value_(plan.parameters, plan.step.clip_value)
 
-    def _end_update(self, plan: _Plan) -> None:
+    def _end_update(self, plan: StepPlan) -> None:
         import torch
 
         for parameter in plan.parameters:
@@ -210,8 +271,12 @@ class TorchEngine(Engine):
             with torch.no_grad():
                 for parameter in plan.parameters:
                     parameter.clamp_(-plan.step.clamp, plan.step.clamp)
+        if plan.step.ema is not None:
+            with torch.no_grad():
+                for name, parameter in zip(plan.names, plan.parameters, strict=True):
+                    self._averages[name].lerp_(parameter, 1 - plan.step.ema)
 
-    def _locate(self, plan: _Plan, inputs: Placed, before: dict[str, torch.Tensor]) -> tuple[str, ...]:
+    def _locate(self, plan: StepPlan, inputs: Placed, before: dict[str, torch.Tensor]) -> tuple[str, ...]:
         """The first layer with a result that is not finite: the step is run once more, with the same draws, to look."""
         import torch
 
@@ -227,8 +292,8 @@ class TorchEngine(Engine):
         names = [(f"{network}.{key}", part) for network, module in self._modules.items() for key, part in module.named_modules() if key]
         hooks = [part.register_forward_hook(look(name)) for name, part in names if not any(part.children())]
         try:
-            self._random = before or self._random
-            with self._drawing():
+            self._random.states = before
+            with self._random.drawing():
                 plan.function(inputs)
         finally:
             for hook in hooks:
@@ -238,46 +303,55 @@ class TorchEngine(Engine):
     def begin_evaluation(self) -> None:
         for module in self._trained:
             module.eval()
+        self._exchange_averages()
         if self._evaluation_random:
-            self._training_random, self._random = self._random, self._seeded(Purpose.EVALUATION)
+            self._training_random, self._random.states = self._random.states, self._random.seeded(Purpose.EVALUATION)
 
     def measure(self, inputs: Placed, rows: int) -> dict[str, float]:
-        with self._evaluating(inputs, rows) as given:
-            return {name: function(given).item() for name, function in self._functions.metrics.items()}
+        with self._evaluating(inputs, rows, gradients=self._metrics_derive) as given:
+            return {name: function(given).item() for name, function in self._others.metrics.items()}
 
     def compute(self, name: str, inputs: Placed, rows: int) -> dict[str, np.ndarray]:
         with self._evaluating(inputs, rows) as given:
-            return {key: value.cpu().numpy().copy() for key, value in self._functions.samples[name](given).items()}
+            return {key: value.cpu().numpy().copy() for key, value in self._others.samples[name](given).items()}
 
     @contextmanager
-    def _evaluating(self, inputs: Placed, rows: int) -> Iterator[Placed]:
-        """Inside, functions may draw and keep no tape; what they are given, with the program's draws."""
+    def _evaluating(self, inputs: Placed, rows: int, *, gradients: bool = False) -> Iterator[Placed]:
+        """Inside, functions may draw and keep no tape unless they take gradients; what they are given, with the program's draws."""
         import torch
 
-        with torch.inference_mode():
+        with torch.enable_grad() if gradients else torch.inference_mode():
             given = inputs | self.draw(rows) | {ROWS: self._rows(rows)}
-            with self._drawing() if self._evaluation_random else nullcontext():
+            with self._random.drawing() if self._evaluation_random else nullcontext():
                 yield given
 
     def end_evaluation(self) -> None:
+        self._exchange_averages()
         for module in self._trained:
             module.train()
         if self._evaluation_random:
-            self._random = self._training_random
+            self._random.states = self._training_random
+
+    def _exchange_averages(self) -> None:
+        """Put averaged weights in place of those they are averages of, or back."""
+        import torch
+
+        with torch.no_grad():
+            for name, average in self._averages.items():
+                network, _, key = name.partition(".")
+                parameter = self._modules[network].get_parameter(key)
+                kept = parameter.clone()
+                parameter.copy_(average)
+                average.copy_(kept)
 
     def weights(self) -> dict[str, dict[str, Stored]]:
         return {name: {key: to_stored(value) for key, value in module.state_dict().items()} for name, module in self._modules.items()}
 
     def optimizers(self) -> dict[str, Stored]:
-        return {name: to_stored(value) for name, value in self._optimizer_tensors()}
-
-    def _optimizer_tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
-        for index, plan in enumerate(self._plans):
-            for name, value in read_state(plan.optimizer, plan.names, plan.parameters).items():
-                yield f"{index}:{name}", value
+        return {name: to_stored(value) for name, value in self._state.read(self._carried)}
 
     def random_states(self) -> dict[str, Stored]:
-        return {name: to_stored(value) for name, value in self._random.items()}
+        return {name: to_stored(value) for name, value in self._random.states.items()}
 
     def load_weights(self, weights: Mapping[str, Mapping[str, Stored]]) -> None:
         import torch
@@ -289,58 +363,21 @@ class TorchEngine(Engine):
                     own[key].copy_(from_stored(value))
 
     def load_state(self, optimizers: Mapping[str, Stored], random_states: Mapping[str, Stored]) -> None:
-        states: list[dict[str, torch.Tensor]] = [{} for _ in self._plans]
-        for full, value in optimizers.items():
-            index, _, name = full.partition(":")
-            if not index.isdecimal() or int(index) >= len(states):
-                raise ValueError(f"`{full}` belongs to no step")
-            states[int(index)][name] = from_stored(value)
-        for plan, state in zip(self._plans, states, strict=True):
-            write_state(plan.optimizer, plan.names, plan.parameters, state)
-        if random_states.keys() != self._random.keys():
-            raise ValueError(f"random states of {sorted(random_states)}, wanted {sorted(self._random)}")
-        self._random = {name: from_stored(value) for name, value in random_states.items()}
+        self._carried = self._state.write({name: from_stored(value) for name, value in optimizers.items()})
+        self._random.write({name: from_stored(value) for name, value in random_states.items()})
+        self._shared.forget()
 
     def require_finite(self) -> None:
         tensors = ((f"{name}.{key}", value) for name, module in self._modules.items() for key, value in module.state_dict().items())
         if (bad := find_nonfinite(tensors)) is not None:
             raise NonFinite("weight", (bad,))
-        if (bad := find_nonfinite(self._optimizer_tensors())) is not None:
+        if (bad := find_nonfinite(self._state.read(self._carried))) is not None:
             raise NonFinite("optimizer state", (bad.partition(":")[2],))
 
     def close(self) -> None:
         import torch
 
         torch.set_num_threads(self._threads_before)
-
-    def _seeded(self, purpose: Purpose) -> dict[str, torch.Tensor]:
-        """States of generators freshly seeded for a purpose."""
-        import torch
-
-        seed = derive_seed(self._seed, purpose)
-        states = {"cpu": torch.Generator().manual_seed(seed).get_state()}
-        if self._device.type == "cuda":
-            states["cuda"] = torch.Generator(self._device).manual_seed(seed).get_state()
-        return states
-
-    @contextmanager
-    def _drawing(self) -> Iterator[None]:
-        """Inside, torch's global generators are the engine's; afterwards they are the caller's again."""
-        import torch
-
-        cuda = self._device if self._device.type == "cuda" else None
-        outer, outer_cuda = torch.get_rng_state(), None if cuda is None else torch.cuda.get_rng_state(cuda)
-        torch.set_rng_state(self._random["cpu"])
-        if cuda is not None:
-            torch.cuda.set_rng_state(self._random["cuda"], cuda)
-        try:
-            yield
-        finally:
-            self._random = {"cpu": torch.get_rng_state()}
-            torch.set_rng_state(outer)
-            if cuda is not None and outer_cuda is not None:
-                self._random["cuda"] = torch.cuda.get_rng_state(cuda)
-                torch.cuda.set_rng_state(outer_cuda, cuda)
 
 
 def open_device(name: str) -> torch.device:
@@ -356,22 +393,3 @@ def open_device(name: str) -> torch.device:
             "NL722", f"there is no device `{name[:100]}` here", help=f"known: {', '.join(f'`{item}`' for item in known)}"
         ) from None
     return device
-
-
-def draws_numbers(graph: Graph) -> bool:
-    """Whether a graph, or one that it calls, draws random numbers."""
-    pending: list[Graph] = [graph]
-    seen: set[int] = set()
-    while pending:
-        current = pending.pop()
-        if id(current) in seen:
-            continue
-        seen.add(id(current))
-        if any(node.op.random for node in current.nodes):
-            return True
-        pending.extend(inner_graphs(current))
-    return False
-
-
-def inner_graphs(graph: Graph) -> Iterable[Graph]:
-    return (node.op.graph for node in graph.nodes if isinstance(node.op, Call))

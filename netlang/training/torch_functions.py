@@ -14,17 +14,21 @@ from compiler.backends.torch_backend import TorchModules, load_torch, set_parame
 from compiler.front.checked import Checked
 from compiler.ir.graph import Graph, owned_parameters
 from compiler.ir.types import DType
+from compiler.passes.gradients import mark_differentiable
+from compiler.passes.program_plan import ProgramPlan
 from netlang.training.functions import (
     NO_LIMIT,
-    Function,
+    OtherFunctions,
+    PlanFunctions,
     bind,
-    name_results,
-    name_samples,
-    program_graphs,
+    list_others,
+    list_plan,
+    name_others,
+    name_plan,
     program_networks,
     with_own_names,
     with_rows,
-)
+)  # fmt: skip
 
 if TYPE_CHECKING:
     import torch
@@ -33,21 +37,20 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, slots=True)
 class TorchFunctions:
-    """A program's networks with their first weights, and its functions; `draw` is None where the program draws nothing."""
+    """A program's networks with their first weights, and its functions."""
 
     modules: Mapping[str, torch.nn.Module]
-    steps: tuple[Function, ...]
-    metrics: Mapping[str, Function]
-    samples: Mapping[str, Function]
-    draw: Function | None
+    plan: PlanFunctions
+    others: OtherFunctions
 
 
-def compile_torch(checked: Checked, seed: int) -> TorchFunctions:
+def compile_torch(checked: Checked, seed: int, plan: ProgramPlan) -> TorchFunctions:
     """The program's functions; weights are drawn from `seed`."""
     program = checked.require().program
     assert program is not None
     networks = program_networks(checked)
-    graphs = with_own_names([with_rows(graph) for graph in program_graphs(program)], set(networks))
+    wanted = [*list_plan(plan), *list_others(program)]
+    graphs = with_own_names([with_rows(mark_differentiable(graph)) for graph in wanted], set(networks))
     loaded = _load([*networks.values(), *graphs])
     modules = {name: loaded.networks[name] for name in networks}
     for name, graph in networks.items():
@@ -55,11 +58,8 @@ def compile_torch(checked: Checked, seed: int) -> TorchFunctions:
             modules[name].double()
         set_parameters(modules[name], initial_parameters(graph, seed, NO_LIMIT))
     functions = [bind(loaded.steps[graph.name], graph, modules) for graph in graphs]
-    count = len(program.steps)
-    metrics = dict(zip(program.metrics, functions[count:], strict=False))
-    samples = name_samples(program, functions[count + len(metrics) :])
-    draw = None if program.draws is None else name_results(functions[-1], program.draws)
-    return TorchFunctions(modules, tuple(functions[:count]), metrics, samples, draw)
+    count = len(list_plan(plan))
+    return TorchFunctions(modules, name_plan(plan, functions[:count]), name_others(program, functions[count:]))
 
 
 def _load(graphs: list[Graph]) -> TorchModules:

@@ -22,7 +22,8 @@ from compiler.backends.torch_modules import Modules, construction, find_modules,
 from compiler.backends.wrapping import wrap
 from compiler.front.values import BlockFunction, OpFunction
 from compiler.ir.graph import Call, Graph, Node
-from compiler.ir.types import TensorType
+from compiler.ir.types import DType, TensorType
+from compiler.ops.program import is_variable
 from compiler.ops.scan import Scan
 from compiler.passes.expand import calling_order, expand_all, has_form, lacks_torch
 
@@ -83,7 +84,9 @@ def print_torch(graphs: list[Graph], title: str = "") -> TorchText:
     for members in block_groups(order):
         _print_blocks(file, members)
     for graph in order:
-        if graph.kind == "network":
+        if is_variable(graph):
+            file.sections.append(_variable_text(networks[graph.name], graph))
+        elif graph.kind == "network":
             variant = _variant(file, graph)
             file.sections.append(_class_text(networks[graph.name], [variant], Shared([variant.lines], [Landmarks()])))
         elif graph.kind == "step":
@@ -138,6 +141,17 @@ def _print_scans(file: TorchFile, uses: list[ScanUse]) -> None:
         for index, (use, _) in enumerate(family):
             file.uses[use.cell.graph] = Use(name, False, tuple(shared.arguments(index)))
         file.sections.append(text)
+
+
+def _variable_text(name: str, graph: Graph) -> str:
+    """The class of a tensor that is trained itself."""
+    (item,) = graph.parameters
+    sizes = ", ".join(map(str, item.type.shape)) or "()"
+    dtype = "" if item.type.dtype is DType.f32 else f", dtype=torch.{item.type.dtype.torch_name}"
+    lines = [f"class {name}(nn.Module):", *docstring(graph.doc or "A tensor that is trained itself.", 1), ""]
+    lines += ["    def __init__(self) -> None:", "        super().__init__()"]
+    lines += wrap(f"self.{item.key} = nn.Parameter(torch.zeros({sizes}{dtype}))", 2)
+    return "\n".join([*lines, "", "    def forward(self) -> torch.Tensor:", f"        return self.{item.key}"])
 
 
 def _variant(file: TorchFile, graph: Graph) -> Variant:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, final
 
+from compiler.ir.graph import Graph
 from compiler.ir.initializers import Zeros
 from compiler.ir.op import Code, Lowering, Op, ParameterSpec, Sample
 from compiler.ir.types import TensorType
@@ -41,6 +42,11 @@ class Held(ProgramOp):
 
     def numpy(self, at: Lowering, *arguments: Code) -> str:
         return arguments[0]
+
+
+def is_variable(graph: Graph) -> bool:
+    """Whether a network is a variable of a program: a tensor that it holds, and no more."""
+    return len(graph.nodes) == 1 and isinstance(graph.nodes[0].op, Held)
 
 
 @final

@@ -273,16 +273,21 @@ class _Round:
             else:
                 read_at.setdefault(fact.maker, {})[fact.place] = fact
         for maker, facts in read_at.items():
-            node, results = maker.node, []
-            for place, value in zip(_places(node), node.results, strict=True):
-                result = Value(value.type, value.name)
-                if place in facts:
-                    values[facts[place].key] = result
-                results.append(result)
+            node, op = maker.node, maker.node.op
+            if isinstance(op, Call):
+                names = tuple(str(place) for place in facts)
+                places: Sequence[str | int] = names
+                op = Call(op.graph, names, op.sizes)
+                results = [Value(fact.value.type, fact.value.name) for fact in facts.values()]
+            else:
+                places, results = range(len(node.results)), [Value(value.type, value.name) for value in node.results]
+            values |= {facts[place].key: result for place, result in zip(places, results, strict=True) if place in facts}
             reads = [values[fact.key] for fact in maker.reads]
             count = len(node.operands)
             made.nodes.append(
-                dataclasses.replace(node, operands=tuple(reads[:count]), parameters=tuple(reads[count:]), results=tuple(results))
+                dataclasses.replace(
+                    node, op=op, operands=tuple(reads[:count]), parameters=tuple(reads[count:]), results=tuple(results)
+                )
             )  # fmt: skip
         return made, values
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @final
 class TorchEngine(Engine):
-    """One program's networks and optimizers as torch objects on `device`."""
+    """One program's networks, `modules`, and optimizers as torch objects on `device`."""
 
     backend: ClassVar[str] = "torch"
 
@@ -56,7 +56,7 @@ class TorchEngine(Engine):
         self._plan = plan_spec(checked)
         functions = compile_torch(checked, seed, self._plan)
         self._functions, self._others = functions.plan, functions.others
-        self._modules = dict(functions.modules)
+        self.modules = dict(functions.modules)
         self._types = {value.name: getattr(torch, value.type.dtype.torch_name) for graph in program.graphs for value in graph.inputs}
         self._batch = self._rows(program.batch)
         self._random = TorchRandom(seed, self._device)
@@ -65,8 +65,8 @@ class TorchEngine(Engine):
         self._evaluation_random = program.draws is not None or any(draws_in(graph, {}) for graph in evaluated)
         self._metrics_derive = any(map(has_gradients, program.metrics.values()))
         trained = {name for step in program.steps for name in step.update}
-        self._trained = [module for name, module in self._modules.items() if name in trained]
-        for name, module in self._modules.items():
+        self._trained = [module for name, module in self.modules.items() if name in trained]
+        for name, module in self.modules.items():
             module.to(self._device).requires_grad_(False).train(name in trained)
         self._plans = plan_steps(program, self._plan, functions, total)
         self._shared = SharedValues(self._plan, self._compute_shared)
@@ -80,7 +80,7 @@ class TorchEngine(Engine):
             f"{name}.{key}": parameter.detach().clone()
             for step in program.steps if step.ema is not None
             for name in step.update
-            for key, parameter in self._modules[name].named_parameters()
+            for key, parameter in self.modules[name].named_parameters()
         }  # fmt: skip
         self._state = TorchState(self._plans, self._averages, self._buffers)
 
@@ -89,7 +89,7 @@ class TorchEngine(Engine):
 
         with torch.no_grad(), self._random.drawing():
             for name, function in self._others.variables.items():
-                self._modules[name].get_parameter("value").copy_(function(fixed))
+                self.modules[name].get_parameter("value").copy_(function(fixed))
 
     def place(self, arrays: Mapping[str, Any]) -> Placed:
         import torch
@@ -289,7 +289,7 @@ class TorchEngine(Engine):
 
             return hook
 
-        names = [(f"{network}.{key}", part) for network, module in self._modules.items() for key, part in module.named_modules() if key]
+        names = [(f"{network}.{key}", part) for network, module in self.modules.items() for key, part in module.named_modules() if key]
         hooks = [part.register_forward_hook(look(name)) for name, part in names if not any(part.children())]
         try:
             self._random.states = before
@@ -339,13 +339,13 @@ class TorchEngine(Engine):
         with torch.no_grad():
             for name, average in self._averages.items():
                 network, _, key = name.partition(".")
-                parameter = self._modules[network].get_parameter(key)
+                parameter = self.modules[network].get_parameter(key)
                 kept = parameter.clone()
                 parameter.copy_(average)
                 average.copy_(kept)
 
     def weights(self) -> dict[str, dict[str, Stored]]:
-        return {name: {key: to_stored(value) for key, value in module.state_dict().items()} for name, module in self._modules.items()}
+        return {name: {key: to_stored(value) for key, value in module.state_dict().items()} for name, module in self.modules.items()}
 
     def optimizers(self) -> dict[str, Stored]:
         return {name: to_stored(value) for name, value in self._state.read(self._carried)}
@@ -358,7 +358,7 @@ class TorchEngine(Engine):
 
         with torch.no_grad():
             for name, stored in weights.items():
-                own = self._modules[name].state_dict()
+                own = self.modules[name].state_dict()
                 for key, value in stored.items():
                     own[key].copy_(from_stored(value))
 
@@ -368,7 +368,7 @@ class TorchEngine(Engine):
         self._shared.forget()
 
     def require_finite(self) -> None:
-        tensors = ((f"{name}.{key}", value) for name, module in self._modules.items() for key, value in module.state_dict().items())
+        tensors = ((f"{name}.{key}", value) for name, module in self.modules.items() for key, value in module.state_dict().items())
         if (bad := find_nonfinite(tensors)) is not None:
             raise NonFinite("weight", (bad,))
         if (bad := find_nonfinite(self._state.read(self._carried))) is not None:

@@ -42,7 +42,7 @@ def fail(folder: Path, text: str = CLEAN, **settings: Any) -> tuple[Diagnostic, 
 
 def put_weight(engine: TorchEngine, _: object) -> None:
     with torch.no_grad():
-        engine._modules["net"].get_parameter("b.weight")[0, 0] = float("nan")
+        engine.modules["net"].get_parameter("b.weight")[0, 0] = float("nan")
 
 
 def put_input(_: object, inputs: dict[str, Any]) -> None:

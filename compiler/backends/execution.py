@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import linecache
+import sys
+from types import ModuleType
 from typing import Any
 
 _COUNT = itertools.count(1)
@@ -12,10 +14,14 @@ _COUNT = itertools.count(1)
 def execute(text: str, name: str, names: dict[str, Any] | None = None) -> dict[str, Any]:
     """The names that `text` defines when run among `names`; `name` is what tracebacks call the file.
 
-    The text is what a back end printed, made of validated names and `repr` of typed attributes alone.
+    The text is what a back end printed, made of validated names and `repr` of typed attributes alone. It is a module of its own, which
+    `torch.compile` imports by name.
     """
-    path = f"<netlang {name} {next(_COUNT)}>"
+    count = next(_COUNT)
+    path = f"<netlang {name} {count}>"
     linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)
-    namespace: dict[str, Any] = {"__name__": f"netlang_{name}", **(names or {})}
-    exec(compile(text, path, "exec"), namespace)  # noqa: S102 - the printed file is the program
-    return namespace
+    module = ModuleType(f"netlang_{name}_{count}")
+    sys.modules[module.__name__] = module
+    module.__dict__.update(names or {})
+    exec(compile(text, path, "exec"), module.__dict__)  # noqa: S102 - the printed file is the program
+    return module.__dict__

@@ -149,7 +149,8 @@ class ForwardFunction(Function):
         used = {kernel.memory.places[value].slab for value in inner if value in kernel.memory.places}
         kernel.brief = {slab for slab in kernel.memory.slabs if slab.scope == WHOLE and not slab.slots} - used - kernel.always
         self.learn_sizes(sequences[0], arrays)
-        kernel.head.add("span = T if keep else chunk")
+        if any(slab.scope == WHOLE and not slab.given and slab not in kernel.always | kernel.brief for slab in kernel.memory.slabs):
+            kernel.head.add("span = T if keep else chunk")
         self.allocate()
         self._start(states, firsts)
         self._print_chunks(states)

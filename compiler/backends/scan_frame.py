@@ -89,8 +89,10 @@ class Frame:
             lanes.append("chunk")
         arguments = f"{self.shape(slab.type, *lanes)}, {self.dtype(slab.type.dtype)}"
         if slab in self.brief:
-            self.used["for_each_step"] = for_each_step
-            self.head.add(f"{self.arrays[slab]} = for_each_step({arguments}, {int(slab.lanes > 1)}, keep, empty)")
+            self.used["same_each_step"] = same_each_step
+            name, axis = self.arrays[slab], int(slab.lanes > 1)
+            self.head.add(f"{name} = empty({self.shape(slab.type, *lanes[:-1], 'T if keep else 1')}, {self.dtype(slab.type.dtype)})")
+            self.head.add(f"{name} = {name} if keep else same_each_step({name}, T, {axis})")
         else:
             self.head.add(f"{self.arrays[slab]} = {'np.' * result}empty({arguments})")
 
@@ -102,7 +104,7 @@ class Frame:
             return ":count"
         whole = self.backward or slab in self.always or slab in self.brief
         low, high = ("start", "stop") if whole else ("base", "base + count")
-        return f"{low} + 1 : {high} + 1" if shift else f"{low}:{high}"
+        return f"{low} + 1 : {high} + 1" if shift else f"{low} : {high}" if " " in high else f"{low}:{high}"
 
     def chunk_view(self, place: Place, count: int = 1) -> str:
         """Lanes of a slab in a chunk, with steps and examples as one axis."""
@@ -216,14 +218,11 @@ class Frame:
 
 
 @emitted
-def for_each_step(shape: tuple[int, ...], dtype: Any, axis: int, keep: bool, empty: Callable[..., Any]) -> np.ndarray:
-    """An array of values for each step along `axis`; one memory for all of them where none is to be kept."""
-    if keep:
-        kept: np.ndarray = empty(shape, dtype)
-        return kept
-    one = empty((*shape[:axis], 1, *shape[axis + 1 :]), dtype)
-    strides = (*one.strides[:axis], 0, *one.strides[axis + 1 :])
-    return np.ndarray(shape, one.dtype, one, 0, strides)
+def same_each_step(array: np.ndarray, steps: int, axis: int) -> np.ndarray:
+    """An array with one step along `axis` as one with `steps`, all in the same memory."""
+    shape, strides = list(array.shape), list(array.strides)
+    shape[axis], strides[axis] = steps, 0
+    return np.lib.stride_tricks.as_strided(array, shape, strides)
 
 
 def number(value: float) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, final
 
 from compiler.backends.scan_backward import BackwardFunction
 from compiler.backends.scan_forward import ForwardFunction
+from compiler.backends.wrapping import INDENT, WIDTH, split_items, wrap
 from compiler.ir.types import TensorType
 from compiler.passes.scan_plan import ScanPlan
 
@@ -50,4 +51,24 @@ def print_scan(plan: ScanPlan, name: str, taken: Iterable[str] = (), *, tensors:
     second = backward.print()
     saved = tuple(SavedSlab(slab.type, slab.lanes, slab.slots) for slab in forward.saved)
     masks = tuple(value.type.rank for value in plan.forward.masks)
-    return ScanText(name, f"{first}\n\n\n{second}\n", saved, forward.kernel.used | backward.kernel.used, masks)
+    text = "\n".join(line for item in f"{first}\n\n\n{second}".splitlines() for line in _tidy(item))
+    return ScanText(name, text, saved, forward.kernel.used | backward.kernel.used, masks)
+
+
+def _tidy(line: str) -> Iterator[str]:
+    """A statement in lines that are not too long."""
+    text = line.lstrip()
+    depth = (len(line) - len(text)) // 4
+    if len(line) <= WIDTH or not text:
+        yield line
+    elif text.startswith("return "):
+        yield from wrap(f"return ({text.removeprefix('return ')})", depth)
+    elif text.startswith("for "):
+        names, _, views = text.removeprefix("for ").partition(" in zip(")
+        yield f"{INDENT * depth}for ("
+        yield from (f"{INDENT * (depth + 1)}{name}," for name in split_items(names))
+        yield f"{INDENT * depth}) in zip("
+        yield from (f"{INDENT * (depth + 1)}{view}," for view in split_items(views.removesuffix("):")))
+        yield f"{INDENT * depth}):"
+    else:
+        yield from wrap(text, depth)

@@ -66,11 +66,8 @@ class Kernel(Frame):
             return
         if self._loop:
             names = ", ".join(name for name, _ in self._loop)
-            self.body.add(f"for {names}{',' * (len(self._loop) == 1)} in zip(")
-            for _, view in self._loop:
-                self.body.add(f"    {view},")
-            self.body.add("    strict=False,")
-            self.body.add("):")
+            views = ", ".join(view for _, view in self._loop)
+            self.body.add(f"for {names}{',' * (len(self._loop) == 1)} in zip({views}, strict=True):")
         else:
             self.body.add("for _ in range(count):")
         self.body.text += inner.text

@@ -15,6 +15,7 @@ from typing import Any, Final, final
 from compiler.backends.names import Names, docstring
 from compiler.backends.pieces import Landmarks, Line, Piece, Pieces, Shared, Slot, lines_key
 from compiler.backends.printer import BodyPrinter, PrintedLowering, Unit, inputs_note, size_lines, tensor_operands
+from compiler.backends.scan_arrays import hold_last_step, require_steps, valid_steps
 from compiler.backends.sizes import Sizes
 from compiler.backends.torch_first_values import SHAPELESS, print_first_values
 from compiler.backends.wrapping import wrap
@@ -28,7 +29,8 @@ from compiler.ir.types import TensorType
 from compiler.ops.scan import Scan
 from compiler.passes.expand import expand, lacks_numpy, lacks_torch
 
-RESERVED: Final = ("self", "p", "prefix", "outputs", "going", "lengths", "reverse", "t", "steps")
+HELPERS: Final = (require_steps, hold_last_step, valid_steps)
+RESERVED: Final = ("self", "p", "prefix", "outputs", "going", "lengths", "reverse", "t", "steps", *(item.__name__ for item in HELPERS))
 
 
 @final
@@ -75,6 +77,7 @@ class Dialect:
     where: str
     stack: str
     axis: str
+    hold: Callable[..., Any]
     expanded: Callable[[Graph], Graph]
     lower: Callable[[Node, PrintedLowering, tuple[Code, ...]], str]
     number: Callable[[Code, Any], str]
@@ -98,6 +101,7 @@ TORCH: Final = Dialect(
     "torch.where",
     "torch.stack",
     "dim",
+    hold_last_step,
     lambda graph: expand(graph, lacks_torch),
     lambda node, at, codes: node.op.torch(at, *codes),
     lambda code, dtype: f"torch.tensor({code}, dtype=torch.{dtype.torch_name})",
@@ -109,6 +113,7 @@ NUMPY: Final = Dialect(
     "np.where",
     "np.stack",
     "axis",
+    valid_steps,
     lambda graph: expand(graph, lacks_numpy),
     lambda node, at, codes: node.op.numpy(at, *codes),
     lambda code, dtype: f"np.asarray({code}, np.{dtype.numpy_name})",
@@ -160,6 +165,16 @@ class LoopPrinter:
         self._weights = {item.value: weights(item.key) for item in graph.parameters}
         self._time, self._batch = self._sizes.text(time), self._sizes.text(Dim.symbol(BATCH))
 
+    @property
+    def sequences(self) -> list[str]:
+        """What the sequences are called."""
+        return list(self._sequences.values())
+
+    @property
+    def states(self) -> list[str]:
+        """What the states are called."""
+        return list(self._states.values())
+
     def print(self) -> Loop:
         use, dialect, depth = self._use, self._dialect, self._depth
         array = dialect.array
@@ -171,6 +186,7 @@ class LoopPrinter:
         picks = [Line(depth + 1, (f"{self._inputs[value]} = {sequence}[:, t]",)) for value, sequence in self._pairs()]
         outputs = "outputs[::-1] if reverse else outputs" if use.reverse else "outputs"
         lines = [
+            *self._check(),
             *sizes,
             *starts,
             Line(depth, ("outputs = []",)),
@@ -184,6 +200,16 @@ class LoopPrinter:
         given += [f"{name}: {array} | None = None" for value, name in self._states.items() if value.name in use.initial]
         given += [f"lengths: {array} | None = None"] * use.lengths + ["reverse: bool = False"] * use.reverse
         return Loop(", ".join(given), inputs_note(self._sequences, self._sizes), lines)
+
+    def _check(self) -> Iterator[Line]:
+        """Refuse sequences without steps; put a row's last valid step beyond its end, where nothing that counts is computed."""
+        self._emitted[require_steps.__name__] = require_steps
+        yield Line(self._depth, (f"require_steps({self.sequences[0]}.shape[1])",))
+        if self._use.lengths:
+            hold = self._dialect.hold
+            self._emitted[hold.__name__] = hold
+            yield Line(self._depth, ("if lengths is not None:",))
+            yield from (Line(self._depth + 1, (f"{name} = {hold.__name__}({name}, lengths)",)) for name in self.sequences)
 
     def _pairs(self) -> Iterator[tuple[Value, str]]:
         return zip(self._inputs, self._sequences.values(), strict=True)
@@ -321,19 +347,40 @@ def torch_class(name: str, family: list[tuple[ScanUse, list[Line]]], setup: int)
     return "\n".join([*lines, *shared.lines(setup)]), shared
 
 
-def print_torch_scan(use: ScanUse, taken: Iterable[str], emitted: dict[str, Callable[..., Any]]) -> tuple[list[Line], int]:
-    """The lines of a cell's class, and how many of them belong to `__init__`."""
-    printer = LoopPrinter(use, TORCH, taken, emitted, lambda key: f"self.{key}", 2)
+def print_torch_scan(
+    use: ScanUse, taken: Iterable[str], emitted: dict[str, Callable[..., Any]], function: str = ""
+) -> tuple[list[Line], int]:
+    """The lines of a cell's class, and how many of them belong to `__init__`; with `function`, that does the scan."""
+    printer = LoopPrinter(use, TORCH, taken, {} if function else emitted, lambda key: f"self.{key}", 2)
     loop = printer.print()
-    setup = [*(Line(2, (f"self.{name} = ", slot)) for name, slot in printer.held.items()), *torch_setup(use.cell)]
+    held = {} if function else printer.held
+    setup = [*(Line(2, (f"self.{name} = ", slot)) for name, slot in held.items()), *torch_setup(use.cell)]
+    body = loop.lines
+    if function:
+        states = [name if value in use.initial else "None" for value, name in zip(use.cell.states, printer.states, strict=True)]
+        weights = [f"self.{item.key}" for item in use.cell.graph.parameters]
+        lists = ", ".join(f"[{', '.join(items)}]" for items in (printer.sequences, states, weights))
+        options = ", lengths" * use.lengths + ", reverse=reverse" * use.reverse
+        body = [Line(2, (f"return {function}({lists}{options})",))]
     head = Line(1, (f"def forward(self, {loop.signature}) -> tuple[torch.Tensor, ...]:",), loop.note)
-    return [*setup, head, *loop.lines], len(setup)
+    return [*setup, head, *body], len(setup)
 
 
 def print_numpy_scan(use: ScanUse, taken: Iterable[str], emitted: dict[str, Callable[..., Any]]) -> list[Line]:
     """The lines of a cell's function, which is called `scan` in them."""
-    loop = LoopPrinter(use, NUMPY, taken, emitted, lambda key: key, 1).print()
-    keys = [item.key for item in use.cell.graph.parameters]
-    owned = "p: dict[str, np.ndarray], prefix: str, " if keys else ""
+    weights = weight_names(use.cell)
+    loop = LoopPrinter(use, NUMPY, [*taken, *weights.values()], emitted, weights.__getitem__, 1).print()
+    owned = "p: dict[str, np.ndarray], prefix: str, " if weights else ""
     head = Line(0, (f"def scan({owned}{loop.signature}) -> tuple[np.ndarray, ...]:",), loop.note)
-    return [head, *(Line(1, (f'{key} = p[prefix + "{key}"]',)) for key in keys), *loop.lines]
+    return [head, *weight_lines(weights), *loop.lines]
+
+
+def weight_names(cell: Cell) -> dict[str, str]:
+    """What functions call a cell's parameters, by key."""
+    names = Names(RESERVED)
+    return {item.key: names.claim(item.key) for item in cell.graph.parameters}
+
+
+def weight_lines(weights: dict[str, str]) -> list[Line]:
+    """Statements that take parameters out of a dictionary."""
+    return [Line(1, (f'{name} = p[prefix + "{key}"]',)) for key, name in weights.items()]

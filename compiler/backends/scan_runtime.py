@@ -1,38 +1,39 @@
 """What printed scans on torch share: the `torch.autograd.Function` around NumPy functions, and memory that is used again.
 
-The text is printed as it stands; names in it are `np`, `torch`, `F`, `math`, `threading` and `forward_ad`.
+The texts are printed as they stand; names in them are `np`, `torch`, `threading` and the functions in `ARRAY_FUNCTIONS`.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-HEAD: Final = """from __future__ import annotations
+from compiler.backends.scan_arrays import in_order, steps_going, to_steps
 
-import math
-import threading
+TRANSFORMED: Final = '''def is_transformed():
+    """Whether `torch.func` or forward-mode differentiation is at work, which composed operations alone bear."""
+    forward_mode = torch.autograd.forward_ad._current_level >= 0
+    return not torch.compiler.is_compiling() and (torch._C._are_functorch_transforms_active() or forward_mode)'''
+"""What every scan needs that is not the plain loop alone."""
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-from torch.autograd import forward_ad
-"""
+ARRAY_FUNCTIONS: Final = (to_steps, in_order, steps_going)
+"""Functions that `ARRAYS` calls."""
 
-RUNTIME: Final = '''
-class ScanFunction(torch.autograd.Function):
+ARRAYS: Final = '''class ScanFunction(torch.autograd.Function):
     """A scan by NumPy functions on the memory of CPU tensors; gradients of its gradients are those of the plain loop."""
 
     @staticmethod
     def forward(ctx, scan, lengths, reverse, sequences, *tensors):
         forward, _, ranks, loop = scan
         arrays = [None if item is None else item.detach().numpy() for item in tensors]
-        given = [scan_sequence(item, reverse) for item in arrays[:sequences]]
-        given += scan_masks(None if lengths is None else lengths.numpy(), given[0].shape[0], ranks, reverse)
+        valid = None if lengths is None else lengths.numpy()
+        given = [to_steps(item, valid, reverse) for item in arrays[:sequences]]
+        given += steps_going(valid, given[0].shape[0], ranks, reverse)
         keep = any(ctx.needs_input_grad)
         buffers = ScanBuffers()
         outputs, *states, saved = forward(*given, *arrays[sequences:], keep, buffers.empty)
         buffers.give_back(saved if keep else ())
-        result = torch.from_numpy(outputs[::-1].copy() if reverse else outputs)
+        result = torch.from_numpy(in_order(outputs, reverse))
         if keep:
             ctx.scan, ctx.lengths, ctx.reverse, ctx.sequences = scan, lengths, reverse, sequences
             ctx.given, ctx.saved, ctx.buffers = given, saved, buffers
@@ -46,8 +47,10 @@ class ScanFunction(torch.autograd.Function):
         if torch.is_grad_enabled():
             return None, None, None, None, *scan_gradients(ctx, tensors, grad_outputs, grad_states)
         grads = [None if item is None else item.numpy() for item in grad_states]
-        first = np.zeros(outputs.shape, outputs.detach().numpy().dtype) if grad_outputs is None else grad_outputs.numpy()
-        first = first[::-1].copy() if ctx.reverse else np.ascontiguousarray(first)
+        first = (
+            np.zeros(outputs.shape, outputs.detach().numpy().dtype) if grad_outputs is None else grad_outputs.numpy()
+        )
+        first = np.ascontiguousarray(in_order(first, ctx.reverse))
         inward = any(ctx.needs_input_grad[4 : 4 + ctx.sequences])
         weights = [item.detach().numpy() for item in tensors[ctx.sequences + len(grads) :]]
         buffers = ScanBuffers()
@@ -55,9 +58,15 @@ class ScanFunction(torch.autograd.Function):
         buffers.give_back()
         for index in range(ctx.sequences):
             if found[index] is not None:
-                found[index] = np.swapaxes(found[index][::-1].copy() if ctx.reverse else found[index], 0, 1)
+                found[index] = in_order(found[index], ctx.reverse).swapaxes(0, 1)
         needed = zip(found, ctx.needs_input_grad[4:], strict=True)
-        return None, None, None, None, *(torch.from_numpy(item) if wanted and item is not None else None for item, wanted in needed)
+        return (
+            None,
+            None,
+            None,
+            None,
+            *(torch.from_numpy(item) if wanted and item is not None else None for item, wanted in needed),
+        )
 
 
 class ScanBuffers:
@@ -105,10 +114,15 @@ def scan_gradients(ctx, tensors, grad_outputs, grad_states):
     needed = [index for index, wanted in enumerate(ctx.needs_input_grad[4:]) if wanted]
     with torch.enable_grad():
         outputs, *states = ctx.scan[3](ctx.lengths, ctx.reverse, *tensors)
-        pairs = [(outputs, None if grad_outputs is None else grad_outputs.transpose(0, 1)), *zip(states, grad_states, strict=True)]
+        pairs = [
+            (outputs, None if grad_outputs is None else grad_outputs.transpose(0, 1)),
+            *zip(states, grad_states, strict=True),
+        ]
         pairs = [(value, grad) for value, grad in pairs if grad is not None and value.requires_grad]
         values, grads = [value for value, _ in pairs], [grad for _, grad in pairs]
-        made = torch.autograd.grad(values, [tensors[index] for index in needed], grads, create_graph=True, allow_unused=True)
+        made = torch.autograd.grad(
+            values, [tensors[index] for index in needed], grads, create_graph=True, allow_unused=True
+        )
     found = dict(zip(needed, made, strict=True))
     return [found.get(index) for index in range(len(tensors))]
 
@@ -139,25 +153,6 @@ def scan_products(work):
     return lambda left, right, out: torch.bmm(left, right, out=out), steps, fixed, torch.from_numpy
 
 
-def scan_sequence(array, reverse):
-    """A sequence [N, T, …] as [T, N, …], contiguous and in the order of the steps."""
-    array = array.swapaxes(0, 1)
-    return np.ascontiguousarray(array[::-1].copy("C") if reverse else array)
-
-
-def scan_masks(lengths, steps, ranks, reverse):
-    """Which rows go on at each step, [T, N, 1 …], one for each rank of what is masked."""
-    if lengths is None:
-        return []
-    going = np.arange(steps)[::-1 if reverse else 1, None] < lengths
-    return [going.reshape(*going.shape, *[1] * (rank - 1)) for rank in ranks]
-
-
-def is_transformed():
-    """Whether `torch.func` or forward-mode differentiation is at work, which composed operations alone bear."""
-    return not torch.compiler.is_compiling() and (torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0)
-
-
 def suits_arrays(tensors):
     """Whether NumPy may work on the memory of these tensors: plain ones on the CPU, of one floating-point type, traced by nobody."""
     floats = {item.dtype for item in tensors if item.dtype.is_floating_point}
@@ -178,5 +173,7 @@ def scan_arrays(scan, lengths, reverse, sequences, tensors):
 
 def apply_scan(*arguments):
     outputs, *states = ScanFunction.apply(*arguments)
-    return outputs.transpose(0, 1), *states
-'''
+    return outputs.transpose(0, 1), *states'''
+
+NAMES: Final = frozenset(re.findall(r"^(?:def|class) (\w+)", f"{TRANSFORMED}\n{ARRAYS}", re.MULTILINE))
+"""Names that the texts define."""

@@ -8,106 +8,141 @@ gradients of gradients are asked for. `torch.compile` calls the scan as one opaq
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from compiler.backends.copying import copy_functions
+from compiler.backends.copying import copy_functions, emitted_names
 from compiler.backends.execution import execute
+from compiler.backends.names import TAKEN
 from compiler.backends.pieces import Landmarks, Line, Shared
+from compiler.backends.scan_arrays import require_steps
 from compiler.backends.scan_functions import ScanText, print_scan
-from compiler.backends.scan_plain import TORCH, Dialect, LoopPrinter, ScanUse
-from compiler.backends.scan_runtime import HEAD, RUNTIME
+from compiler.backends.scan_plain import TORCH, Dialect, LoopPrinter, ScanUse, weight_names
+from compiler.backends.scan_runtime import ARRAY_FUNCTIONS, ARRAYS, NAMES, TRANSFORMED
 from compiler.backends.scan_vendor import print_vendor
 from compiler.backends.scan_ways import ScanWay, choose_way
+from compiler.backends.wrapping import wrap
 from compiler.ir.cell import Cell
 from compiler.passes.scan_plan import plan_scan
 
 FIRST: Final = {"lstm": "", "gru": " and not torch.is_grad_enabled()"}
 """Which of torch's kernels beat the printed functions on the CPU, and when: its LSTM is fused, its GRU and RNN are made of single ops."""
+ENDINGS: Final = ("scan", "loop", "vendor", "forward", "backward", "masked_forward", "masked_backward")
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class TorchScan:
-    """A printed scan: its text (without the runtime) and the function's name.
+    """A printed scan, `{name}_scan`: the plain loop, what runs in its place, and which shared texts that needs.
 
-    It is called with the sequences, then by keyword each state (None for zero), `lengths` where printed with them, `reverse`, and
-    each parameter.
+    It is called with three lists, sequences, states (None for zero) and parameters, then `lengths` where printed with them, `reverse`.
     """
 
     name: str
+    loop: str
     text: str
     used: dict[str, Callable[..., Any]]
+    runtime: tuple[str, ...]
     way: ScanWay
 
 
-def print_torch_kernel(cell: Cell, name: str, *, lengths: bool = False) -> TorchScan:
+def claim_stem(wanted: str, taken: Iterable[str]) -> str:
+    """A name under which all functions of a scan are free."""
+    used = {*taken, *TAKEN, *NAMES}
+    stem, count = wanted, 2
+    while any(name in used for name in stem_names(stem)):
+        stem, count = f"{wanted}_{count}", count + 1
+    return stem
+
+
+def stem_names(stem: str) -> list[str]:
+    """Every name that a printed scan may define."""
+    return [*(f"{stem}_{ending}" for ending in ENDINGS), f"{stem.upper()}_SCAN", f"{stem.upper()}_MASKED_SCAN"]
+
+
+def print_torch_kernel(cell: Cell, name: str, *, lengths: bool = False, taken: Iterable[str] = ()) -> TorchScan:
     """The functions of a cell's scan, `lengths` with those for rows that end early; raises Unsupported."""
     used: dict[str, Callable[..., Any]] = {}
     texts: list[str] = []
     kernels: dict[bool, ScanText] = {}
-    for masked in (False, True)[: 1 + lengths]:
-        kernels[masked] = print_scan(plan_scan(cell, masked=masked), f"{name}_masked" if masked else name, tensors=True)
+    way = choose_way(cell)
+    always = way.vendor is not None and FIRST.get(way.vendor.kind) == ""
+    for masked in (False, True)[always : 1 + lengths]:
+        kernels[masked] = print_scan(plan_scan(cell, masked=masked), f"{name}_masked" if masked else name, taken, tensors=True)
         texts.append(kernels[masked].text)
         used |= kernels[masked].used
-    way = choose_way(cell)
-    texts.append(_loop(cell, name, used, lengths=lengths))
+    loop = _loop(cell, name, used, lengths=lengths)
     if way.vendor is not None:
         texts.append(print_vendor(cell, way.vendor, f"{name}_vendor"))
-    texts.append(_entrance(cell, name, kernels, way.vendor.kind if way.vendor is not None else ""))
-    return TorchScan(name, "\n\n\n".join(texts), used, way)
+    texts.append(_entrance(name, kernels, way.vendor.kind if way.vendor is not None else "", lengths=lengths))
+    used[require_steps.__name__] = require_steps
+    used |= {item.__name__: item for item in ARRAY_FUNCTIONS if kernels}
+    runtime = (TRANSFORMED, ARRAYS) if kernels else (TRANSFORMED,)
+    return TorchScan(name, loop, "\n\n\n".join(texts), used, runtime, way)
 
 
 def _loop(cell: Cell, name: str, used: dict[str, Callable[..., Any]], *, lengths: bool) -> str:
     """The plain loop as a function of everything it depends on."""
     use = ScanUse(cell, dict.fromkeys(cell.states), lengths, True)
     dialect = Dialect(**{field: getattr(TORCH, field) for field in TORCH.__slots__} | {"holds_sizes": False})
-    loop = LoopPrinter(use, dialect, [], used, lambda key: key, 1).print()
-    keys = [item.key for item in cell.graph.parameters]
-    sequences = [f"sequence_{index}" for index in range(len(cell.inputs))]
-    head = [f"def {name}_loop(lengths, reverse, {', '.join([*sequences, *cell.states, *keys])}):"]
-    inner = loop.signature.split(", ")[: len(sequences)]
-    head += [f"    {item.partition(':')[0]} = {sequence}" for item, sequence in zip(inner, sequences, strict=True)]
+    weights = weight_names(cell)
+    printer = LoopPrinter(use, dialect, weights.values(), used, weights.__getitem__, 1)
+    loop = printer.print()
+    head = wrap(f"def {name}_loop(lengths, reverse, {', '.join([*printer.sequences, *printer.states, *weights.values()])}):", 0)
     lines = Shared([[Line(0, ("def",)), *loop.lines]], [Landmarks()]).lines(1)
     return "\n".join([*head, *lines])
 
 
-def _entrance(cell: Cell, name: str, kernels: dict[bool, ScanText], vendor: str) -> str:
+def _entrance(name: str, kernels: dict[bool, ScanText], vendor: str, *, lengths: bool) -> str:
     """The function that chooses. What is torch's own runs there where that is faster (`FIRST`)."""
-    keys = [item.key for item in cell.graph.parameters]
-    scans = []
+    scans: list[str] = []
     for masked, kernel in kernels.items():
         word = "MASKED_SCAN" if masked else "SCAN"
-        scans.append(f"{name.upper()}_{word} = ({kernel.name}_forward, {kernel.name}_backward, {kernel.masks!r}, {name}_loop)")
-    masked = True in kernels
-    lengths = "lengths" if masked else "None"
-    chosen = f"{name.upper()}_SCAN if lengths is None else {name.upper()}_MASKED_SCAN" if masked else f"{name.upper()}_SCAN"
-    sequences = ", ".join(f"sequence_{index}" for index in range(len(cell.inputs)))
-    words = [*(f"{state}=None" for state in cell.states), *(["lengths=None"] if masked else []), "reverse=False"]
-    own = " and ".join(["lengths is None"] * masked + ["not is_transformed()"])
+        scans += wrap(f"{name.upper()}_{word} = ({kernel.name}_forward, {kernel.name}_backward, {kernel.masks!r}, {name}_loop)", 0)
+    chosen = [f"{name.upper()}_{'MASKED_' * masked}SCAN" for masked in kernels]
+    given = "lengths" if lengths else "None"
+    own = " and ".join(["lengths is None"] * lengths + ["not is_transformed()"])
     call = f"        return {name}_vendor(reverse, *tensors)"
     lines = [
         *scans,
-        "",
-        "",
-        f"def {name}_scan({sequences}, *, {', '.join([*words, *keys])}):",
-        f"    tensors = [{', '.join([sequences, *cell.states, *keys])}]",
+        *["", ""] * bool(scans),
+        f"def {name}_scan(sequences, states, weights, {'lengths=None, ' * lengths}reverse=False):",
+        "    require_steps(sequences[0].shape[1])",
+        "    tensors = [*sequences, *states, *weights]",
     ]
     if vendor in FIRST:
         lines += [f"    if {own}{FIRST[vendor]}:", call]
-    lines += [
-        "    if suits_arrays([item for item in tensors if item is not None]):",
-        f"        return scan_arrays({chosen}, {lengths}, reverse, {len(cell.inputs)}, tensors)",
-        *([f"    if {own}:", call] if vendor and FIRST.get(vendor) != "" else []),
-        f"    return {name}_loop({lengths}, reverse, *tensors)",
-    ]
-    return "\n".join(lines)
+    if kernels:
+        arrays = f"{chosen[0]} if lengths is None else {chosen[1]}" if len(chosen) > 1 else chosen[0]
+        lines += ["    if suits_arrays([item for item in tensors if item is not None]):"]
+        lines += wrap(f"return scan_arrays({arrays}, {given}, reverse, len(sequences), tensors)", 2)
+        lines += [f"    if {own}:", call] if vendor and FIRST.get(vendor) != "" else []
+    return "\n".join([*lines, f"    return {name}_loop({given}, reverse, *tensors)"])
 
 
 def load_torch_scan(cell: Cell, *, lengths: bool = True) -> Callable[..., tuple[Any, ...]]:
-    """The printed scan of a cell, running; torch is loaded."""
-    made = print_torch_kernel(cell, cell.name, lengths=lengths)
-    text = "\n\n".join([HEAD, copy_functions(made.used.values()), RUNTIME, made.text])
-    function: Callable[..., tuple[Any, ...]] = execute(text, f"scan_{cell.name}")[f"{cell.name}_scan"]
-    return function
+    """The printed scan of a cell, running, with states (None for zero) and parameters by keyword; torch is loaded."""
+    made = print_torch_kernel(cell, cell.name, lengths=lengths, taken=emitted_names("np", "torch"))
+    parts = [HEAD, copy_functions(made.used.values()), *made.runtime, made.loop, made.text]
+    function = execute("\n\n\n".join(parts), f"scan_{cell.name}")[f"{cell.name}_scan"]
+    keys = [item.key for item in cell.graph.parameters]
+
+    @functools.wraps(function)
+    def scan(*sequences: Any, **named: Any) -> tuple[Any, ...]:
+        states, weights = [named.pop(name, None) for name in cell.states], [named.pop(key) for key in keys]
+        results: tuple[Any, ...] = function(sequences, states, weights, **named)
+        return results
+
+    return scan
+
+
+HEAD: Final = """from __future__ import annotations
+
+import math
+import threading
+
+import numpy as np
+import torch
+import torch.nn.functional as F"""

@@ -39,6 +39,9 @@ class TorchFile:
     emitted: dict[str, Callable[..., Any]] = field(default_factory=dict)
     records: dict[tuple[str, Reads], str] = field(default_factory=dict)
     sections: list[str] = field(default_factory=list)
+    runtime: dict[str, None] = field(default_factory=dict)
+    """What scans share; it stands behind all else, before `kernels`."""
+    kernels: list[str] = field(default_factory=list)
 
     def claim(self, name: str) -> str:
         """A name of the file, which no variable gets."""

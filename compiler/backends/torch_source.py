@@ -16,6 +16,9 @@ from compiler.backends.copying import copy_functions, emitted_names
 from compiler.backends.names import Names, class_name, docstring
 from compiler.backends.pieces import Landmarks, Line, Pieces, Shared, lines_key
 from compiler.backends.scan_plain import ScanUse, collect_scans, families, print_torch_scan, torch_class
+from compiler.backends.scan_runtime import NAMES
+from compiler.backends.scan_torch import claim_stem, print_torch_kernel, stem_names
+from compiler.backends.scan_ways import choose_way
 from compiler.backends.sharing import block_groups, collect_reads, read_method
 from compiler.backends.torch_functions import TorchFile, Use, print_function
 from compiler.backends.torch_modules import Modules, construction, find_modules, find_whole, is_attribute
@@ -29,8 +32,10 @@ from compiler.passes.expand import calling_order, expand_all, has_form, lacks_to
 
 IMPORTS: Final = (
     ("import math", r"\bmath\."),
+    ("import threading", r"\bthreading\."),
     ("from collections import OrderedDict", r"\bOrderedDict\("),
     ("from typing import NamedTuple", r"\(NamedTuple\)"),
+    ("import numpy as np", r"\bnp\."),
     ("import torch", r"\btorch\."),
     ("import torch.nn.functional as F", r"\bF\."),
     ("from torch import nn", r"\bnn\."),
@@ -75,11 +80,12 @@ def torch_source(graphs: list[Graph], title: str = "") -> str:
 def print_torch(graphs: list[Graph], title: str = "") -> TorchText:
     """`torch_source` with the names it chose."""
     order = calling_order(*expand_all(graphs, lacks_torch))
-    file = TorchFile(Names(emitted_names("torch", "F")))
+    scans = collect_scans(order)
+    file = TorchFile(Names({*emitted_names("torch", "F", *["np"] * bool(scans)), *(NAMES if scans else ())}))
     file.reads = collect_reads(order)
     networks = {graph.name: file.claim_class(class_name(graph.name)) for graph in order if graph.kind == "network"}
     steps = {graph.name: file.claim(graph.name) for graph in order if graph.kind == "step"}
-    for uses in collect_scans(order).values():
+    for uses in scans.values():
         _print_scans(file, uses)
     for members in block_groups(order):
         _print_blocks(file, members)
@@ -97,10 +103,10 @@ def print_torch(graphs: list[Graph], title: str = "") -> TorchText:
 
 def _file_text(file: TorchFile, title: str) -> str:
     emitted = copy_functions(file.emitted.values())
-    body = "\n\n\n".join([*([emitted] if emitted else []), *file.sections])
+    body = "\n\n\n".join([*([emitted] if emitted else []), *file.sections, *file.runtime, *file.kernels])
     wanted = [line for line, pattern in IMPORTS if re.search(pattern, body)]
-    standard = [line for line in wanted if "torch" not in line]
-    foreign = [line for line in wanted if "torch" in line]
+    foreign = [line for line in wanted if "torch" in line or "numpy" in line]
+    standard = [line for line in wanted if line not in foreign]
     imports = "\n\n".join("\n".join(block) for block in (standard, foreign) if block)
     head = "\n".join([*docstring(title, 0), "", ""]) if title else ""
     return f"{head}{imports}\n\n\n{body}\n"
@@ -132,15 +138,44 @@ def _constructor(file: TorchFile, node: Node) -> Pieces | None:
 
 
 def _print_scans(file: TorchFile, uses: list[ScanUse]) -> None:
-    """Classes for the cells of one name; those that differ in sizes alone share one."""
-    printed = [(use, *print_torch_scan(use, file.taken, file.emitted)) for use in uses]
+    """Classes for the cells of one name: one for each kernel, and one for plain loops that differ in sizes alone."""
+    ways = [choose_way(use.cell, lengths=use.lengths) for use in uses]
+    plain = [use for use, way in zip(uses, ways, strict=True) if way.kind == "loop"]
+    printed = [(use, *print_torch_scan(use, file.taken, file.emitted)) for use in plain]
     for family in families([(use, lines) for use, lines, _ in printed]):
-        name = file.claim_class(class_name(family[0][0].cell.name))
-        setup = next(count for use, _, count in printed if use is family[0][0])
-        text, shared = torch_class(name, family, setup)
-        for index, (use, _) in enumerate(family):
-            file.uses[use.cell.graph] = Use(name, False, tuple(shared.arguments(index)))
-        file.sections.append(text)
+        _print_scan_class(file, family, next(count for use, _, count in printed if use is family[0][0]))
+    stem = claim_stem(uses[0].cell.name, file.names.taken)
+    kernels: dict[str, list[ScanUse]] = {}
+    for use in uses:
+        if use not in plain:
+            made = print_torch_kernel(use.cell, stem, lengths=use.lengths, taken=file.names.taken)
+            kernels.setdefault(f"{made.loop}\n{made.text}", []).append(use)
+    for members in kernels.values():
+        _print_kernel(file, members)
+
+
+def _print_kernel(file: TorchFile, uses: list[ScanUse]) -> None:
+    """A class, and the functions of the cells that share them."""
+    first = uses[0]
+    stem = claim_stem(first.cell.name, file.names.taken)
+    made = print_torch_kernel(first.cell, stem, lengths=first.lengths, taken=file.names.taken)
+    for name in stem_names(stem):
+        file.claim(name)
+    printed = [(use, *print_torch_scan(use, file.taken, file.emitted, f"{stem}_scan")) for use in uses]
+    for family in families([(use, lines) for use, lines, _ in printed]):
+        _print_scan_class(file, family, next(count for use, _, count in printed if use is family[0][0]))
+    file.sections.append(made.loop)
+    file.emitted |= made.used
+    file.runtime |= dict.fromkeys(made.runtime)
+    file.kernels.append(made.text)
+
+
+def _print_scan_class(file: TorchFile, family: list[tuple[ScanUse, list[Line]]], setup: int) -> None:
+    name = file.claim_class(class_name(family[0][0].cell.name))
+    text, shared = torch_class(name, family, setup)
+    for index, (use, _) in enumerate(family):
+        file.uses[use.cell.graph] = Use(name, False, tuple(shared.arguments(index)))
+    file.sections.append(text)
 
 
 def _variable_text(name: str, graph: Graph) -> str:

@@ -1,6 +1,7 @@
 """A stand-alone PyTorch file: the printed networks, a `load` that reads the weights beside it, an example of use.
 
-It needs torch and safetensors. The weights of a lone network are in `model.safetensors`, those of several in one file each.
+It needs torch and safetensors, and NumPy where a scan runs by its own functions. The weights of a lone network are in
+`model.safetensors`, those of several in one file each.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def torch_file(networks: Mapping[str, Graph], *, name: str, doc: str, made_by: s
     else:
         entries = "".join(f'    "{network}": {classes[network]},\n' for network in networks)
         load = LOAD_SEVERAL.format(table=f"{{\n{entries}}}")
-    title = file_title(doc, name, made_by, "torch and safetensors")
+    needs = "torch, safetensors and NumPy" if "import numpy as np" in imports else "torch and safetensors"
+    title = file_title(doc, name, made_by, needs)
     last, graph = list(networks.items())[-1]
     example = print_example(
         graph,

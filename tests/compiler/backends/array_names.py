@@ -13,12 +13,12 @@ CUPY: Final = frozenset({
     "abs", "add", "all", "any", "arange", "argmax", "argmin", "argsort", "array", "asarray", "ascontiguousarray", "bincount", "bool_",
     "broadcast_to", "ceil", "clip", "concatenate", "copysign", "cos", "cosh", "cumprod", "cumsum", "divide", "dot", "dtype", "einsum",
     "empty", "empty_like", "equal", "exp", "expand_dims", "expm1", "eye", "flip", "float16", "float32", "float64", "floor", "full",
-    "full_like", "inf", "int32", "int64", "isfinite", "isinf", "isnan", "lib", "lib.stride_tricks",
+    "full_like", "inf", "int32", "int64", "isfinite", "isinf", "isnan", "lib", "lib.stride_tricks", "lib.stride_tricks.as_strided",
     "lib.stride_tricks.sliding_window_view", "log", "log1p", "logaddexp", "logical_and", "logical_not", "logical_or", "matmul", "max",
-    "maximum", "may_share_memory", "mean", "min", "minimum", "moveaxis", "multiply", "nan", "ndarray", "ndindex", "negative",
-    "newaxis", "ones", "ones_like", "outer", "pad", "pi", "power", "prod", "put_along_axis", "random", "random.Generator",
-    "random.default_rng", "ravel", "repeat", "reshape", "rint", "roll", "round", "sign", "sin", "sinh", "sort", "split", "sqrt",
-    "square", "squeeze", "stack", "subtract", "sum", "swapaxes", "take", "take_along_axis", "tan", "tanh", "tensordot", "tile",
-    "transpose", "tril", "triu", "trunc", "ufunc", "uint8", "unique", "var", "where", "zeros", "zeros_like",
+    "maximum", "may_share_memory", "mean", "min", "minimum", "moveaxis", "multiply", "nan", "ndarray", "ndindex", "negative", "newaxis",
+    "ones", "ones_like", "outer", "pad", "pi", "power", "prod", "put_along_axis", "random", "random.Generator", "random.default_rng",
+    "ravel", "repeat", "reshape", "rint", "roll", "round", "sign", "sin", "sinh", "sort", "split", "sqrt", "square", "squeeze", "stack",
+    "subtract", "sum", "swapaxes", "take", "take_along_axis", "tan", "tanh", "tensordot", "tile", "transpose", "tril", "triu", "trunc",
+    "ufunc", "uint8", "unique", "var", "where", "zeros", "zeros_like",
 })
 # fmt: on

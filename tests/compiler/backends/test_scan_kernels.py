@@ -173,7 +173,7 @@ def drawn(draw: random.Random) -> Cell:
         step.append(f"v{index}: {draw.choice(['tanh', 'sigmoid'])}({total(names, 2)})")
         names.append(f"v{index}")
     for state in states:
-        step.append(f"{state}': tanh({total(names, 2)}) + 0.3 * {draw.choice(names)}")
+        step.append(f"{state}': tanh({total(names, 2)}) + 0.3 * {draw.choice(states)}")
         names.append(f"{state}'")
     output = draw.choice([name for name in names if name.endswith("'")] + [f"sin({names[-1]}) * {names[0]}", f"x_only @ x + {names[-1]}"])
     if "x_only" in output:
@@ -259,7 +259,7 @@ def test_loops_write_into_memory_that_is_there(call: str) -> None:
 
 def test_products_that_share_an_operand_are_one() -> None:
     text, _, _ = kernels(cell("fgr(5)"))
-    loops = re.findall(r"strict=False,\n {8}\):\n((?: {12}.*\n)+)", text)
+    loops = re.findall(r"strict=True,\n {8}\):\n((?: {12}.*\n)+)", text)
     assert len(loops) == 2
     assert [loop.count("np.matmul(") for loop in loops] == [4, 4] or max(loop.count("np.matmul(") for loop in loops) <= 5
 

@@ -297,4 +297,4 @@ def test_cells_of_two_sizes_share_one_class() -> None:
     module = torch_source([graph])
     assert module.count("class LSTM(nn.Module)") == 1
     assert "LSTM(D=6)" in module
-    assert "\n        for t in reversed(range(T)) if reverse else range(T):\n" in module
+    assert "\n    for t in reversed(range(T)) if reverse else range(T):\n" in module

@@ -45,7 +45,7 @@ def test_a_graph_that_is_kept_gives_the_same_gradients_twice() -> None:
 
 def test_memory_of_calls_that_are_over_is_used_again() -> None:
     _, scan, x, weights = prepared("peephole_lstm(5)")
-    pool = scan.__globals__["ScanBuffers"].ready
+    pool = scan.__wrapped__.__globals__["ScanBuffers"].ready  # type: ignore[attr-defined]
     counts = []
     for _ in range(4):
         torch.autograd.backward(pull(scan(x, **weights)))

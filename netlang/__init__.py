@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         load,
         register_op,
         register_reader,
+        sample,
         train,
     )
 
@@ -42,6 +43,7 @@ __all__ = [
     "load",
     "register_op",
     "register_reader",
+    "sample",
     "train",
 ]
 

@@ -8,6 +8,7 @@
     for record in netlang.train("lenet5", folder="runs/first"):
         print(record)
     print(netlang.evaluate("lenet5", "runs/first"))
+    (text,) = netlang.sample("shakespeare", "runs/play", prompt="ROMEO:").values()
     netlang.build("lenet5", "out", to="torch", weights="runs/first")
 
 A spec is a path, the name of a bundled spec, a `Source` (text), or what `check` gave. What is wrong in a spec is data: `check`
@@ -33,7 +34,18 @@ from netlang.checking import Spec, check
 from netlang.data import register_reader
 from netlang.model import Backend, Model, load
 from netlang.runs import replace_epochs
-from netlang.training import CheckpointRecord, EvaluationRecord, Finished, Notice, Record, StepRecord, Stopped
+from netlang.training import (
+    CheckpointRecord,
+    EvaluationRecord,
+    Finished,
+    Notice,
+    Record,
+    Sampled,
+    SampleRecord,
+    StepRecord,
+    Stopped,
+    Wanted,
+)
 
 __all__ = [
     "Checked",
@@ -47,6 +59,8 @@ __all__ = [
     "Reader",
     "ReaderError",
     "Record",
+    "SampleRecord",
+    "Sampled",
     "Source",
     "Spec",
     "SpecError",
@@ -59,6 +73,7 @@ __all__ = [
     "load",
     "register_op",
     "register_reader",
+    "sample",
     "train",
 ]
 
@@ -113,3 +128,32 @@ def evaluate(
     return netlang.training.evaluate(
         checked, Path(weights), seed=seed, backend=backend, dtype=dtype, device=device, threads=threads, max_bytes=max_bytes
     )
+
+
+def sample(
+    spec: Spec,
+    weights: str | Path,
+    *names: str,
+    set: Mapping[str, object] | None = None,
+    count: int | None = None,
+    prompt: str | None = None,
+    length: int | None = None,
+    temperature: float | None = None,
+    seed: int | None = None,
+    backend: Backend | None = None,
+    dtype: Literal["f32", "f64"] | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    max_bytes: int | None = None,
+) -> dict[str, Sampled]:
+    """The samples of a spec with these names, or all, with weights from a file, a built folder or a run; raises SpecError.
+
+    Pictures are arrays [K, 1 or 3, H, W] from 0 to 1, points arrays [K, 2], texts strings. `count` is what N is; `prompt`,
+    `length` (characters after the prompt) and `temperature` (0: always the likeliest) replace what the spec says of texts.
+    """
+    checked = check(spec, set=set).require()
+    wanted = Wanted(count, prompt, length, temperature)
+    return netlang.training.sample(
+        checked, Path(weights), names, wanted=wanted, seed=seed, backend=backend, dtype=dtype, device=device, threads=threads,
+        max_bytes=max_bytes,
+    )  # fmt: skip

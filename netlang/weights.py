@@ -50,7 +50,7 @@ def load_weights(checked: Checked, path: Path) -> Weights:
     files = {name: path / weights_file(name, len(networks)) for name in networks}
     if path.is_dir() and all(file.exists() for file in files.values()):
         return {name: read_weights(file, expected_types(checked.networks[name])) for name, file in files.items()}
-    return find_weights(checked, path, networks)
+    return find_weights(checked, path, networks, "this needs")
 
 
 def store_array(array: np.ndarray) -> Stored:

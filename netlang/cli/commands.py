@@ -11,7 +11,7 @@ import click
 CHECKING: Final = ("check",)
 INSPECTING: Final = ("show", "explain", "ops", "specs", "schema")
 MAKING: Final = ("new", "build")
-RUNNING: Final = ("train", "eval")
+RUNNING: Final = ("train", "eval", "sample", "plot")
 COMPARING: Final = ("compare",)
 
 
@@ -20,7 +20,7 @@ class Commands(click.Group):
     """The group of all commands, in the order in which one meets them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return ["new", "check", "show", "train", "eval", "compare", "build", "ops", "explain", "specs", "schema"]
+        return ["new", "check", "show", "train", "eval", "sample", "plot", "compare", "build", "ops", "explain", "specs", "schema"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in CHECKING:
@@ -41,7 +41,7 @@ class Commands(click.Group):
         if cmd_name in RUNNING:
             from netlang.cli import runs
 
-            return {"train": runs.train, "eval": runs.evaluate}[cmd_name]
+            return {"train": runs.train, "eval": runs.evaluate, "sample": runs.sample, "plot": runs.plot}[cmd_name]
         if cmd_name in COMPARING:
             from netlang.cli.compare import compare
 

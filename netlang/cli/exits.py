@@ -37,6 +37,9 @@ CODES: Final[dict[str, Exit]] = {
     "NL713": Exit.USAGE,
     "NL715": Exit.CHECKSUM,
     "NL719": Exit.TOO_LARGE,
+    "NL731": Exit.USAGE,
+    "NL733": Exit.USAGE,
+    "NL734": Exit.USAGE,
 }
 """Diagnostics after which the exit code is not simply WRONG."""
 

@@ -1,9 +1,10 @@
-"""Commands that compute: train, eval."""
+"""Commands that compute, and that draw what was computed: train, eval, sample, plot."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,8 +16,10 @@ from netlang.cli.exits import Exit
 from netlang.cli.options import json_option, set_option, spec_argument
 from netlang.cli.progress import follow
 from netlang.cli.streams import show_diagnostics, tell, write
+from netlang.curves import write_curves
 from netlang.runs import find_newest_run, replace_epochs, require_program
-from netlang.training import EvaluationRecord, Finished, Stopped
+from netlang.samples import write_samples
+from netlang.training import EvaluationRecord, Finished, SampleRecord, Stopped
 
 F = TypeVar("F", bound=Callable[..., Any])
 NEWEST = ""
@@ -36,6 +39,12 @@ def machine_options(function: F) -> F:
     return function
 
 
+def weights_option(function: F) -> F:
+    return click.option(
+        "--weights", type=click.Path(path_type=Path), required=True, metavar="PATH", help="A safetensors file, a built folder or a run."
+    )(function)
+
+
 @click.command()
 @spec_argument
 @set_option
@@ -53,7 +62,8 @@ def train(
 ) -> int:
     """Run the training program of a spec.
 
-    The run has a folder of its own (runs/NAME/TIME unless given) with checkpoints, metrics and at the end the weights.
+    The run has a folder of its own (runs/NAME/TIME unless given) with checkpoints, metrics, samples, and at the end the
+    weights and a picture of the curves.
     A run that was stopped or killed goes on with --resume as if nothing had happened.
 
     \b
@@ -68,23 +78,26 @@ def train(
         folder = Path(resume) if resume != NEWEST else folder or find_newest_run(checked)
     records = api.train(checked, folder=folder, resume=resume is not None, **options)
     metrics: dict[str, float] = {}
+    samples: dict[str, Path] = {}
     for record in follow(records, program):
         if isinstance(record, EvaluationRecord):
             metrics = dict(record.metrics)
+        elif isinstance(record, SampleRecord):
+            samples[record.name] = record.path
         elif isinstance(record, Stopped):
             tell(f"stopped; to go on: netlang train {spec} --resume {record.folder}")
             return 128 + record.signal
         elif isinstance(record, Finished):
             write("".join(f"{name} {value:.4f}\n" for name, value in metrics.items()))
-            write("".join(f"{path}\n" for path in record.weights.values()))
+            write("".join(f"{path}\n" for path in (*record.weights.values(), *samples.values())))
+            if find_spec("PIL") is not None:
+                write_curves(record.folder)
     return Exit.GOOD
 
 
 @click.command("eval")
 @spec_argument
-@click.option(
-    "--weights", type=click.Path(path_type=Path), required=True, metavar="PATH", help="A safetensors file, a built folder or a run."
-)
+@weights_option
 @set_option
 @machine_options
 @json_option
@@ -96,3 +109,54 @@ def evaluate(spec: str, weights: Path, overrides: dict[str, str], as_json: bool,
     """
     found = api.evaluate(spec, weights, set=overrides, **options)
     write(json.dumps(found, indent=2) + "\n" if as_json else "".join(f"{name} {value:.4f}\n" for name, value in found.items()))
+
+
+@click.command()
+@spec_argument
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@weights_option
+@click.option("--count", type=click.IntRange(1, 100_000), metavar="NUMBER", help="What N is: how many pictures or points.")
+@click.option("--prompt", metavar="TEXT", help="What text goes on from.")
+@click.option("--length", type=click.IntRange(1, 1_000_000), metavar="NUMBER", help="How many characters follow the prompt.")
+@click.option("--temperature", type=click.FloatRange(0), metavar="NUMBER", help="How bold text is; 0 takes the likeliest character.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="PATH", help="A file (.png, .jpg, .txt, .npz) or a folder to write.")
+@click.option("--force", is_flag=True, help="Replace files that are there.")
+@set_option
+@machine_options
+def sample(
+    spec: str, names: tuple[str, ...], weights: Path, out: Path | None, force: bool, overrides: dict[str, str], **options: Any
+) -> None:  # fmt: skip
+    """Make the samples of a spec with given weights.
+
+    NAME is one under `sample` in the spec; all are made where none is named. Pictures and points become NAME.png in the
+    working folder, text is printed, unless --out says where to write.
+
+    \b
+    netlang sample dcgan_small faces --weights runs/first --count 64 --out grid.png
+    netlang sample shakespeare --weights runs/play --prompt "ROMEO:"
+    """
+    checked = check(spec, set=overrides).require()
+    program = require_program(checked)
+    sampled = api.sample(checked, weights, *names, **options)
+    printed = {} if out is not None else {name: value for name, value in sampled.items() if isinstance(value, str)}
+    write("\n".join(f"{text}\n" for text in printed.values()))
+    written = {name: value for name, value in sampled.items() if name not in printed}
+    for path in write_samples(program, written, out, force=force) if written else ():
+        write(f"{path}\n")
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="PATH", help="The picture to write (.png, .jpg); RUN/curves.png unless given."
+)
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+def plot(run: Path, out: Path | None, force: bool) -> None:
+    """Draw the curves of a run, finished or not.
+
+    RUN is the folder of a run. Every step's objective and every metric is a curve over the iterations.
+
+    \b
+    netlang plot runs/first --out loss.png
+    """
+    write(f"{write_curves(run, out, force=force)}\n")

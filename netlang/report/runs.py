@@ -19,7 +19,7 @@ class RunLog:
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._updates = {step.name: "+".join(step.update) for step in program.steps}
+        self._labels = label_steps(program)
         self._started = time.monotonic()
         self._sums: dict[str, list[float]] = {}
         self._began: int | None = None
@@ -62,9 +62,9 @@ class RunLog:
     def describe_objectives(self) -> str:
         """The mean of every step's objective since the last line."""
         means = {name: sum(values) / len(values) for name, values in self._sums.items()}
-        if len(self._updates) == 1:
+        if len(self._labels) == 1:
             return "".join(f"objective {value:.4g}" for value in means.values())
-        return "  ".join(f"{self._updates[name]} {value:.4g}" for name, value in means.items())
+        return "  ".join(f"{self._labels[name]} {value:.4g}" for name, value in means.items())
 
     def _line(self, metrics: Mapping[str, float]) -> str:
         parts = []
@@ -76,3 +76,12 @@ class RunLog:
         self._sums.clear()
         self._told = self.iteration
         return "  ".join(part for part in parts if part)
+
+
+def label_steps(program: Program) -> dict[str, str]:
+    """What lines call each step: the name that the spec gives it, else what it updates where no other step updates the same."""
+    updated = ["+".join(step.update) for step in program.steps]
+    return {
+        step.name: step.name if step.name != f"step_{number}" or updated.count(what) > 1 else what
+        for number, (step, what) in enumerate(zip(program.steps, updated, strict=True), start=1)
+    }

@@ -1,9 +1,10 @@
 """Runs training programs: the loop, its checkpoints, evaluation. Importing this loads neither NumPy nor torch."""
 
-from netlang.training.evaluation import evaluate
+from netlang.training.evaluation import evaluate, sample
 from netlang.training.failures import EXIT_CODES
 from netlang.training.memory import require_memory
-from netlang.training.records import CheckpointRecord, EvaluationRecord, Finished, Notice, Record, StepRecord, Stopped
+from netlang.training.records import CheckpointRecord, EvaluationRecord, Finished, Notice, Record, SampleRecord, StepRecord, Stopped
+from netlang.training.sampling import Sampled, Wanted, name_files
 from netlang.training.start import train
 
 __all__ = [
@@ -13,9 +14,14 @@ __all__ = [
     "Finished",
     "Notice",
     "Record",
+    "SampleRecord",
+    "Sampled",
     "StepRecord",
     "Stopped",
+    "Wanted",
     "evaluate",
+    "name_files",
     "require_memory",
+    "sample",
     "train",
 ]

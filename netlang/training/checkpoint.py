@@ -46,8 +46,8 @@ def checkpoint_name(iteration: int) -> str:
     return f"step-{iteration:08d}"
 
 
-def write_checkpoint(run: Path, iteration: int, files: Mapping[str, Sequence[Part]]) -> Path:
-    """A new checkpoint; on the disk when this returns, and then all but the newest `KEPT` are gone.
+def write_checkpoint(run: Path, iteration: int, files: Mapping[str, Sequence[Part]], kept: int = KEPT) -> Path:
+    """A new checkpoint; on the disk when this returns, and then all but the newest `kept` are gone.
 
     Raises SpecError NL719 where the disk refuses; then the checkpoints before are as they were.
     """
@@ -65,10 +65,10 @@ def write_checkpoint(run: Path, iteration: int, files: Mapping[str, Sequence[Par
         sync_folder(run)
     except OSError as error:
         shutil.rmtree(beside, ignore_errors=True)
-        kept = list_checkpoints(run)
-        safe = f"the checkpoint `{kept[0].name}` is untouched" if kept else "the run has no checkpoint yet"
+        earlier = list_checkpoints(run)
+        safe = f"the checkpoint `{earlier[0].name}` is untouched" if earlier else "the run has no checkpoint yet"
         raise saving_failed(error, path, needed, safe) from error
-    for old in list_checkpoints(run)[KEPT:]:
+    for old in list_checkpoints(run)[kept:]:
         _remove(old)
     return path
 

@@ -6,7 +6,7 @@ tensor. Non-goals: draws, devices.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import TYPE_CHECKING, Any, Final, final
 
 from compiler.diagnostics import SpecError
@@ -14,6 +14,7 @@ from compiler.front.checked import Checked
 from compiler.front.program import SPLITS
 from compiler.front.readers import ReaderError
 from compiler.ir.graph import Graph
+from compiler.ir.training import Text
 from compiler.passes.program_plan import name_input
 from netlang.data.fields import COUNT, read_arrays
 from netlang.training.failures import failure
@@ -97,27 +98,42 @@ class Feed:
 
 @final
 class Evaluation:
-    """The evaluation data of a spec's metrics, read once.
+    """The evaluation data of a spec's metrics and samples, read once.
 
-    Each sample counts once. Metrics that read no data get one empty batch of the program's size. Sources of different lengths
-    end with the shortest.
+    Each example counts once in metrics. Metrics that read no data get one empty batch of the program's size. Sources of different
+    lengths end with the shortest.
     """
 
     def __init__(self, checked: Checked) -> None:
         program = checked.require().program
         assert program is not None
-        sampled, self.fixed = needed_arrays(checked, program.evaluation, iter(program.metrics.values()))
-        shortest = min((len(next(iter(arrays.values()))) for arrays in sampled.values()), default=0)
-        self._arrays = {name: array[:shortest] for arrays in sampled.values() for name, array in arrays.items()}
+        metrics = [*program.metrics.values()]
+        samples = [sample.graph for sample in program.samples.values() if not isinstance(sample, Text)]
+        sampled, self.fixed = needed_arrays(checked, program.evaluation, iter([*metrics, *samples]))
+        self._arrays = {name: array for arrays in sampled.values() for name, array in arrays.items()}
+        self._measured = {value.name for graph in metrics for value in graph.inputs}
         self._batch = program.batch
 
     def batches(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Batches by input with their numbers of samples."""
+        """Batches for metrics, by input, with their numbers of examples."""
         from netlang.data.batches import in_order
 
-        if not self._arrays:
+        arrays = self._aligned(self._measured)
+        if not arrays:
             yield self._batch, {}
             return
-        first = next(iter(self._arrays))
-        for batch in in_order(self._arrays, self._batch):
+        first = next(iter(arrays))
+        for batch in in_order(arrays, self._batch):
             yield len(batch[first]), batch
+
+    def take(self, names: Set[str], count: int) -> tuple[int, dict[str, Any]]:
+        """The first examples of these inputs: `count`, or as many as there are; how many, and the arrays."""
+        arrays = self._aligned(names)
+        rows = min((len(array) for array in arrays.values()), default=count)
+        return min(rows, count), {name: array[:count] for name, array in arrays.items()}
+
+    def _aligned(self, names: Set[str]) -> dict[str, Any]:
+        """The arrays of these inputs, all as long as the shortest."""
+        arrays = {name: array for name, array in self._arrays.items() if name in names}
+        shortest = min(map(len, arrays.values()), default=0)
+        return {name: array[:shortest] for name, array in arrays.items()}

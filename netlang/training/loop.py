@@ -15,12 +15,13 @@ from typing import Final, final
 from compiler.front.checked import Checked
 from compiler.ir.graph import Graph
 from compiler.ir.training import Program, Step
-from netlang.training.checkpoint import list_checkpoints, write_checkpoint
+from netlang.training.checkpoint import KEPT, list_checkpoints, write_checkpoint
 from netlang.training.engine import Engine, NonFinite, Placed
 from netlang.training.failures import failure
 from netlang.training.feed import Evaluation, Feed
-from netlang.training.records import CheckpointRecord, EvaluationRecord, Finished, Record, StepRecord, Stopped
+from netlang.training.records import CheckpointRecord, EvaluationRecord, Finished, Record, SampleRecord, StepRecord, Stopped
 from netlang.training.run_folder import RunFolder, read_versions
+from netlang.training.sampling import Sampled, Sampler, name_files
 from netlang.training.schedule import is_due
 from netlang.training.signals import StopRequest
 from netlang.training.state import (
@@ -64,6 +65,7 @@ class Loop:
     engine: Engine
     feed: Feed
     evaluation: Evaluation
+    sampler: Sampler
     folder: RunFolder
     stop: StopRequest
     seed: int
@@ -83,11 +85,9 @@ class Loop:
             yield self._save(0, pending=False)
         while True:
             if pending and self.stop.signal is None:
-                measured = self._evaluate(iteration)
-                pending = measured is None
-                if measured is not None:
-                    self.folder.log(measured)
-                    yield measured
+                found = self._evaluate(iteration)
+                pending = found is None
+                yield from found or ()
             if self.stop.signal is not None:
                 if self.saved != iteration:
                     yield self._save(iteration, pending=pending)
@@ -107,7 +107,7 @@ class Loop:
             iteration += 1
             if self.feed.epoch > epoch:
                 self.engine.restart()
-            pending = bool(self.program.metrics) and (self.feed.epoch > epoch or iteration == self.total)
+            pending = self._is_time_to_evaluate(iteration, self.feed.epoch > epoch)
         if self.saved != iteration:
             yield self._save(iteration, pending=False)
         yield Finished(iteration, self.feed.epoch, self.folder.path, self._write_weights())
@@ -128,17 +128,38 @@ class Loop:
                     iteration + 1, self.feed.epoch, step.name, update.objective, update.learning_rate, update.gradient_norm, seconds
                 )
 
-    def _evaluate(self, iteration: int) -> EvaluationRecord | None:
-        """The metrics; None where a signal came in between."""
+    def _is_time_to_evaluate(self, iteration: int, epoch_ends: bool) -> bool:
+        program = self.program
+        due = epoch_ends if program.evaluate_every is None else iteration % program.evaluate_every == 0
+        return bool(program.metrics or program.samples) and (due or iteration == self.total)
+
+    def _evaluate(self, iteration: int) -> list[EvaluationRecord | SampleRecord] | None:
+        """The metrics, logged, and the samples, written; None where a signal came in between."""
         began = time.perf_counter()
-        metrics = measure_all(self.engine, self.evaluation, self.stop)
-        return None if metrics is None else EvaluationRecord(iteration, self.feed.epoch, metrics, time.perf_counter() - began)
+        metrics = measure_all(self.engine, self.evaluation, self.stop) if self.program.metrics else {}
+        seconds = time.perf_counter() - began
+        sampled: dict[str, Sampled] = {}
+        for name in self.program.samples:
+            if self.stop.signal is None:
+                sampled[name] = self.sampler.compute(name)
+        if metrics is None or self.stop.signal is not None:
+            return None
+        written = [
+            SampleRecord(iteration, name, self.folder.write(f"samples/{name}-{iteration:06d}{suffix}", data))
+            for name, (suffix, data) in name_files(self.program, sampled).items()
+        ]
+        if not metrics:
+            return [*written]
+        measured = EvaluationRecord(iteration, self.feed.epoch, metrics, seconds)
+        self.folder.log(measured)
+        return [measured, *written]
 
     def _is_time_to_save(self, iteration: int) -> bool:
         if iteration == self.saved:
             return False
-        if self.save_every is not None:
-            return iteration % self.save_every == 0
+        every = self.program.checkpoint_every if self.save_every is None else self.save_every
+        if every is not None:
+            return iteration % every == 0
         return time.monotonic() - self.saved_at >= SAVE_SECONDS
 
     def _save(self, iteration: int, *, pending: bool) -> CheckpointRecord:
@@ -152,7 +173,8 @@ class Loop:
             self.engine.threads, self.device,
             show_constants(self.checked), read_versions(),
         )  # fmt: skip
-        path = write_checkpoint(self.folder.path, iteration, collect(self.checked, self.engine, progress))
+        kept = KEPT if self.program.checkpoints_kept is None else self.program.checkpoints_kept
+        path = write_checkpoint(self.folder.path, iteration, collect(self.checked, self.engine, progress), kept)
         self.saved, self.saved_at = iteration, time.monotonic()
         return CheckpointRecord(iteration, path, time.perf_counter() - began)
 

@@ -42,6 +42,17 @@ class EvaluationRecord:
 
 @final
 @dataclass(frozen=True, slots=True)
+class SampleRecord:
+    """A sample that has been written; points of several samples are one file, named by `a+b`."""
+
+    kind: ClassVar[str] = "sample"
+    iteration: int
+    name: str
+    path: Path
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class CheckpointRecord:
     """A checkpoint that is safely on the disk."""
 
@@ -83,4 +94,4 @@ class Finished:
     weights: Mapping[str, Path]
 
 
-Record: TypeAlias = StepRecord | EvaluationRecord | CheckpointRecord | Notice | Stopped | Finished
+Record: TypeAlias = StepRecord | EvaluationRecord | SampleRecord | CheckpointRecord | Notice | Stopped | Finished

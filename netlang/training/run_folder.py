@@ -1,6 +1,6 @@
 """The folder of a run: made exclusively, owned by one process at a time, with the run's log of records.
 
-It holds `lock`, `spec.yaml`, `environment.json`, `metrics.jsonl` (one record a line), checkpoints, and at the end the weights.
+It holds `lock`, `spec.yaml`, `environment.json`, `metrics.jsonl` (one record a line), `samples`, checkpoints, and at the end the weights.
 """
 
 from __future__ import annotations
@@ -71,11 +71,16 @@ class RunFolder:
         if os.fstat(self._log).st_size > length:
             os.ftruncate(self._log, length)
 
-    def write(self, name: str, data: bytes) -> None:
+    def write(self, name: str, data: bytes) -> Path:
+        """A file of the run, or of a folder in it, in place of one that is there."""
+        path = self.path / name
         try:
-            replace(self.path / name, [data])
+            if path.parent != self.path:
+                path.parent.mkdir(exist_ok=True)
+            replace(path, [data])
         except OSError as error:
-            raise saving_failed(error, self.path / name, len(data), "earlier checkpoints are untouched") from error
+            raise saving_failed(error, path, len(data), "earlier checkpoints are untouched") from error
+        return path
 
 
 def create_run(folder: Path | None, name: str) -> RunFolder:

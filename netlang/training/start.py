@@ -19,6 +19,7 @@ from netlang.training.loop import Loop
 from netlang.training.memory import require_memory
 from netlang.training.records import Notice, Record
 from netlang.training.run_folder import create_run, describe_environment, own
+from netlang.training.sampling import Sampler, require_samples
 from netlang.training.schedule import count_iterations
 from netlang.training.signals import StopRequest
 from netlang.training.state import SPEC, compare_run, read_progress, require_same_run, restore, show_constants, spec_text
@@ -54,11 +55,12 @@ def train(
 
     `folder` is the run's folder: a new one, or with `resume` the one to go on with. `backend` is torch or numpy, `dtype` f32 or f64 in
     place of the spec's f32; the run's own where it is resumed, else torch and f32. A checkpoint is taken every `save_every` iterations
-    (every 60 s unless given), at the end, and on SIGTERM or SIGINT. Raises SpecError (codes NL5xx, NL6xx, NL7xx).
+    (unless given, as the spec says or every 60 s), at the end, and on SIGTERM or SIGINT. Raises SpecError (codes NL5xx, NL6xx, NL7xx).
     """
     program = checked.require().program
     if program is None:
         raise failure("NL710", f"`{checked.name[:100]}` has no training program", help="add a section `train`")
+    require_samples(checked)
     require_memory(checked, program.batch, max_bytes)
     settings = _Settings(seed, backend, dtype, device, threads, save_every)
     yield from _continue(checked, program, folder, settings) if resume else _start(checked, program, folder, settings)
@@ -77,7 +79,10 @@ def _start(checked: Checked, program: Program, folder: Path | None, settings: _S
             seed=seed, backend=backend, dtype=dtype, device=device, threads=engine.threads, constants=show_constants(checked)
         )
         run.write("environment.json", (json.dumps(environment, indent=1) + "\n").encode())
-        yield from Loop(checked, program, engine, feed, evaluation, run, stop, seed, dtype, device, total, settings.save_every).run()
+        sampler = Sampler(checked, engine, evaluation, seed)
+        yield from Loop(
+            checked, program, engine, feed, evaluation, sampler, run, stop, seed, dtype, device, total, settings.save_every
+        ).run()
 
 
 def _continue(checked: Checked, program: Program, folder: Path | None, settings: _Settings) -> Iterator[Record]:
@@ -105,6 +110,7 @@ def _continue(checked: Checked, program: Program, folder: Path | None, settings:
                 engine,
                 feed,
                 evaluation,
+                Sampler(checked, engine, evaluation, seed),
                 run,
                 stop,
                 seed,

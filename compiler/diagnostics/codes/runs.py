@@ -65,8 +65,8 @@ Good:
     ),
     Code(
         "NL710",
-        "nothing to train or to measure",
-        """`train` needs a section `train`, and `eval` needs `metrics` in it.
+        "nothing to train, to measure or to sample",
+        """`train` needs a section `train`; `eval` needs `metrics` in it, and `sample` needs `sample`.
 
 Bad:
     netlang train vgg19      # a spec with networks alone
@@ -260,5 +260,49 @@ Bad:
     netlang train style      # without Pillow
 Good:
     pip install "netlang[data]" && netlang train style""",
+    ),
+    Code(
+        "NL731",
+        "no such sample",
+        """`netlang sample` was given a name that does not stand under `sample` in the section `train` of the spec. Without a name it makes
+all of them.
+
+Bad:
+    netlang sample ring faces --weights runs/first
+Good:
+    netlang sample ring made --weights runs/first""",
+    ),
+    Code(
+        "NL732",
+        "a sample cannot be made like that",
+        """A number of examples was asked of samples whose size the spec has fixed, or more of them than the evaluation data holds; a prompt
+was given to what is no text, or with characters that the text does not have; or the numbers of a field are no characters.
+
+Bad:
+    netlang sample shakespeare --weights runs/first --count 9
+Good:
+    netlang sample shakespeare --weights runs/first --prompt "ROMEO:" --length 500""",
+    ),
+    Code(
+        "NL733",
+        "samples do not go into that file",
+        """`--out` of `sample` names one file for several pictures or texts, or a picture for a text. A `.npz` file holds any number of
+samples as arrays, and a folder gets a file for each.
+
+Bad:
+    netlang sample cgan_digits --weights runs/first --out grid.png      # which has two samples
+Good:
+    netlang sample cgan_digits --weights runs/first --out samples
+    netlang sample cgan_digits digits --weights runs/first --out grid.png""",
+    ),
+    Code(
+        "NL734",
+        "no log of a run",
+        """`plot` draws what stands in `metrics.jsonl` in the folder of a run. There is none in this folder.
+
+Bad:
+    netlang plot runs
+Good:
+    netlang plot runs/lenet5/20260101-120000""",
     ),
 )

@@ -112,7 +112,7 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         run.write("x", b"old")
         with monkeypatch.context() as patched:
             patched.setattr(os, "write", full)
-            acts: list[Callable[[], None]] = [lambda: run.log(RECORD), lambda: run.write("x", b"new")]
+            acts: list[Callable[[], object]] = [lambda: run.log(RECORD), lambda: run.write("x", b"new")]
             for act in acts:
                 with pytest.raises(SpecError) as caught:
                     act()

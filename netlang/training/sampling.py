@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 from compiler.front.checked import Checked
-from compiler.ir.training import Points, Program, Sample, Text
+from compiler.ir.training import Carry, Points, Program, Sample, Text
 from compiler.passes.program_plan import name_input
 from netlang.data.sequences import ALPHABET, Characters, encode
 from netlang.report.pictures import encode_grid, encode_scatter, require_pillow
@@ -120,8 +120,10 @@ def choose_samples(checked: Checked, names: Sequence[str]) -> Checked:
             known = ", ".join(f"`{item}`" for item in samples)
             help = f"did you mean `{near[0]}`?" if near else f"it has {known}"
             raise failure("NL731", f"`{checked.name[:100]}` has no sample `{name[:100]}`", help=help)
-    chosen = {name: samples[name] for name in names or samples}
-    return dataclasses.replace(checked, program=dataclasses.replace(checked.program, steps=(), metrics={}, samples=chosen))
+    program, chosen = checked.program, {name: samples[name] for name in names or samples}
+    carry = None if program.carry is None else Carry(program.carry.start, program.carry.start)
+    program = dataclasses.replace(program, steps=(), metrics={}, variables={}, carry=carry, samples=chosen)
+    return dataclasses.replace(checked, program=program)
 
 
 def draw_number(logits: np.ndarray[Any, Any], temperature: float, generator: np.random.Generator) -> int:

@@ -210,7 +210,7 @@ def test_public_names_are_there(module: Any) -> None:
 def test_the_surface_of_the_api() -> None:
     assert sorted(netlang.__all__) == [
         "Checked", "Diagnostic", "Model", "Op", "Reader", "Source", "SpecError", "build", "check", "evaluate", "load", "register_op",
-        "register_reader", "train",
+        "register_reader", "sample", "train",
     ]  # fmt: skip
     assert set(netlang.__all__) <= set(api.__all__)
 

@@ -159,11 +159,11 @@ def test_show_replaces_constants(netlang: Netlang) -> None:
 def test_help(netlang: Netlang, name: str) -> None:
     result = netlang(name)
     assert result.code == 0
-    for command in ("new", "check", "show", "train", "eval", "build", "ops", "explain", "specs", "schema"):
+    for command in ("new", "check", "show", "train", "eval", "sample", "plot", "build", "ops", "explain", "specs", "schema"):
         assert f"\n  {command} " in result.out
         page = netlang(command, name)
         assert page.code == 0
-        assert "..." not in page.out.replace("SPEC...", ""), "short help that is cut off"
+        assert "..." not in page.out.replace("SPEC...", "").replace("[NAME]...", ""), "short help that is cut off"
     assert "..." not in result.out.replace("[ARGS]...", "")
 
 

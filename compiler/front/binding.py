@@ -199,6 +199,11 @@ def _list_names(frame: Frame) -> str | None:
 
 def report_unknown_name(frame: Frame, name: Unresolved) -> None:
     """Report a name that means nothing; where only constants can stand, a text without quotes is likely."""
+    if name.name in frame.file.spec.variables:
+        message = f"`{name.name}` is a variable: steps, metrics and samples read it, nothing else does"
+        cure = f"give the network an input, and call it with `{name.name}` in the program"
+        frame.sink.report("NL413", message, name.span, help=cure, notes=frame.notes)
+        return
     help_text, known = None, frame.known_names() if suggests(frame.sink) else []
     if name.name == "None":
         help_text = "leave it out: what is not given takes its default"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import final
+from typing import Literal, final
 
 from compiler.ir.dims import Dim
 from compiler.ir.graph import Call, Graph, Node, Parameter, Value, owns_parameters
@@ -79,12 +79,17 @@ class _Group:
                 item.prefix = f"{prefix}.{item.label}" if prefix else item.label
 
 
+Place = Literal["", "step", "metric", "sample", "carry", "assert"]
+"""What of a program an expression belongs to; "" for what belongs to none."""
+
+
 @final
 class GraphBuilder:
     """Adds inputs, nodes and entries to a graph; `finish` gives the graph."""
 
-    def __init__(self, graph: Graph, keys: dict[str, str] | None = None, inits: tuple[InitRule, ...] = ()) -> None:
+    def __init__(self, graph: Graph, keys: dict[str, str] | None = None, inits: tuple[InitRule, ...] = (), place: Place = "") -> None:
         self.graph = graph
+        self.place = place
         self._inits = inits
         self._rules: dict[str, list[tuple[int, InitRule]]] = {}
         self._owning: dict[int, bool] = {}
@@ -172,6 +177,16 @@ class GraphBuilder:
             yield
         finally:
             self._groups.pop()
+
+    def made(self) -> list[Node]:
+        """What was added so far, without parameters and keys; calls with the results that are read."""
+        nodes = []
+        for draft in self._drafts:
+            op, results = draft.op, tuple(draft.results)
+            if isinstance(op, Call):
+                op, results = Call(op.graph, tuple(draft.reads), op.sizes), tuple(draft.reads.values())
+            nodes.append(Node(op, draft.operands, (), results, span=draft.span))
+        return nodes
 
     def finish(self) -> Graph:
         """Turn drafts into nodes and their tensors into parameters, in order; calls nobody reads are left out."""

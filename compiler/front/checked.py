@@ -29,8 +29,8 @@ from compiler.source import Source, Span
 class Checked:
     """What a spec means. `failed` says that there are errors: then what they touch is missing.
 
-    `networks` are the spec's own and those it uses from other files, by name, in the order of the file. `fields` of the data
-    sources are typed before anything is read.
+    `networks` are the spec's own, its variables, and those it uses from other files, by name, in the order of the file.
+    Sources of data have types before anything is read.
     """
 
     name: str
@@ -97,6 +97,7 @@ def _elaborate(elaboration: Elaboration, work: ProgramElaboration, scope: FileSc
         if isinstance(made, NetworkFunction):
             networks[name] = made.graph
     yield work.read_data()
+    networks.update((name, variable.network) for name, variable in work.variables.items())
     program = yield work.program()
     yield work.check_asserts()
     for used in scope.imported.values():

@@ -17,6 +17,7 @@ from compiler.front.evaluate import evaluate, evaluate_constant, evaluate_loosel
 from compiler.front.expressions import read_expression
 from compiler.front.graph_calls import call_block, call_network
 from compiler.front.limits import CALL_DEPTH, NODES
+from compiler.front.program_builtins import PROGRAM_BUILTINS
 from compiler.front.readers import Reader, TrustedPath
 from compiler.front.scans import SCANS, call_cell
 from compiler.front.scope import FileScope, Frame, Local, Task
@@ -37,12 +38,13 @@ from compiler.front.values import (
 )
 from compiler.ir.dims import Dim
 from compiler.ir.graph import Call, Graph
+from compiler.ir.reach import Reach
 from compiler.ir.types import TensorType
 from compiler.source import Source, Span
 
 CIRCLE_HELP = "break the circle: one of them must do without the others"
 
-FUNCTIONS = {**BUILTINS, **SCANS}
+FUNCTIONS = {**BUILTINS, **SCANS, **PROGRAM_BUILTINS}
 """Functions of the language that are no ops."""
 
 
@@ -61,6 +63,7 @@ class Elaboration:
         self.steps: dict[int, Step | None] = {}
         self.stepping: list[str] = []
         """The cell that is being elaborated, if one is."""
+        self.reach = Reach()
         self._making: list[str] = []
         self._made = 0
         self._weights: dict[int, tuple[int, int]] = {}

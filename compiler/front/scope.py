@@ -24,7 +24,7 @@ from compiler.source import Span
 if TYPE_CHECKING:
     from compiler.front.elaborate import Elaboration
 
-CONSTRUCTS = ("repeat", "scan", "bidirectional", "last")
+CONSTRUCTS = ("repeat", "scan", "bidirectional", "last", "grad", "replay", "generate")
 """Functions of the language that are no ops."""
 
 Task = Generator[Any, Any, Any]

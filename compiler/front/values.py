@@ -145,6 +145,18 @@ class Source:
     fields: tuple[str, ...] = field(default=())
 
 
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Generated:
+    """Text that a sample writes: the numbers that tell the next character, from `argument`, and how it is drawn."""
+
+    logits: Value
+    prompt: str
+    length: int
+    temperature: float
+    argument: Argument
+
+
 def is_tensor(value: object) -> bool:
     """Whether a value stands where operands do: a tensor, what gives one, or several of them in a list."""
     if isinstance(value, tuple):
@@ -166,6 +178,8 @@ def describe(value: object, text: str = "") -> str:
         return f"the result of `{value.graph.name}`"
     if isinstance(value, Source):
         return f"the data source `{value.name}`"
+    if isinstance(value, Generated):
+        return "a text to be written"
     if isinstance(value, Function):
         return _describe_function(value)
     if isinstance(value, tuple):

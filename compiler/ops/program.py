@@ -11,7 +11,8 @@ from typing import ClassVar, final
 
 from compiler.ir.graph import Graph
 from compiler.ir.initializers import Zeros
-from compiler.ir.op import Code, Lowering, Op, ParameterSpec, Sample
+from compiler.ir.op import Code, Derivative, Lowering, Op, ParameterSpec, Sample
+from compiler.ir.signature import Positive
 from compiler.ir.types import TensorType
 
 
@@ -93,7 +94,8 @@ class Replay(ProgramOp):
     name: ClassVar[str] = "replay"
     operands: ClassVar[tuple[str, ...]] = ("value",)
     random: ClassVar[bool] = True
-    size: int
+    derivative: ClassVar[Derivative] = {"value": None}
+    size: Positive
 
     def infer(self, *operands: TensorType) -> TensorType:
         return operands[0]

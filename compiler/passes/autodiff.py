@@ -16,6 +16,7 @@ from compiler.front.builder import GraphBuilder
 from compiler.ir.dims import Dim
 from compiler.ir.graph import Graph, Node, Value
 from compiler.ir.op import Op
+from compiler.ir.reach import input_names
 from compiler.ir.types import TensorType
 from compiler.passes.expand import operand_values
 from compiler.passes.template import TemplateError, append, elaborate_text, instantiate
@@ -130,7 +131,7 @@ def derivative_graph(op: Op, types: tuple[TensorType, ...], index: int) -> Graph
     names: dict[str, Any] = {field.name: getattr(op, field.name) for field in dataclasses.fields(op)}
     names |= {symbol: Dim.symbol(symbol) for item in types for dim in item.shape for symbol in dim.symbols}
     names |= operand_values(builder, op, types)
-    key = _input_names(op, types)[index]
+    key = input_names(op, types)[index]
     if key not in texts:
         raise DerivativeError(op, f"there is none by `{key}`")
     text = texts[key]
@@ -145,12 +146,3 @@ def derivative_graph(op: Op, types: tuple[TensorType, ...], index: int) -> Graph
         return elaborate_text(f"derivative of {op.name} by {key}", text, builder, names)
     except TemplateError as error:
         raise DerivativeError(op, str(error)) from error
-
-
-def _input_names(op: Op, types: tuple[TensorType, ...]) -> list[str]:
-    """Operands and parameters by the names of their derivatives: a variadic operand's are numbered."""
-    fixed = [name for name in op.operands if not name.startswith("*")]
-    if len(fixed) < len(op.operands):
-        stem = op.operands[-1].removeprefix("*")
-        fixed += [f"{stem}{index}" for index in range(len(types) - len(fixed))]
-    return fixed + [spec.name for spec in op.parameters(*types)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from compiler.diagnostics import SpecError
 from compiler.front.checked import Checked
-from compiler.front.program import SPLITS
+from compiler.front.program_names import SPLITS
 from compiler.front.readers import ReaderError
 from compiler.ir.graph import Graph
 from compiler.ir.training import Text

@@ -20,7 +20,7 @@ from compiler.front.tree import Mapping, Pair, Scalar
 from compiler.front.values import POISON, Applied, Argument, Generated, Poison, Source
 from compiler.ir.dims import Dim
 from compiler.ir.graph import Graph, Value
-from compiler.ir.prune import prune
+from compiler.ir.prune import prune_inputs
 from compiler.ir.training import Variable
 from compiler.ir.types import DType, TensorType
 from compiler.source import Span
@@ -183,12 +183,4 @@ class ProgramNames:
 def finish(builder: GraphBuilder, outputs: dict[str, Value]) -> Graph:
     """The graph of some values, with the inputs that they read and no others."""
     builder.graph.outputs.update(outputs)
-    return narrow(builder.finish(), tuple(outputs))
-
-
-def narrow(graph: Graph, outputs: tuple[str, ...]) -> Graph:
-    """The graph with only some of its outputs, and the inputs that those read."""
-    made = prune(graph, outputs)
-    used = {value for node in made.nodes for value in node.operands} | set(made.outputs.values())
-    made.inputs = [value for value in made.inputs if value in used]
-    return made
+    return prune_inputs(builder.finish())

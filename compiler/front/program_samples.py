@@ -5,7 +5,7 @@ from __future__ import annotations
 from compiler.diagnostics import Label
 from compiler.front import ast
 from compiler.front.builder import GraphBuilder
-from compiler.front.program_names import TIME, ProgramNames, finish, narrow
+from compiler.front.program_names import TIME, ProgramNames, finish
 from compiler.front.program_steps import read_objective
 from compiler.front.scope import Local, Task
 from compiler.front.spec import pairs_of
@@ -13,6 +13,7 @@ from compiler.front.tree import Pair, Scalar
 from compiler.front.values import POISON, Generated
 from compiler.ir.dims import Dim
 from compiler.ir.graph import Graph, Value
+from compiler.ir.prune import prune, prune_inputs
 from compiler.ir.training import Carry, Pictures, Points, Text
 from compiler.ir.types import TensorType
 from compiler.ops.program import Replay
@@ -79,10 +80,10 @@ def _read_text(names: ProgramNames, builder: GraphBuilder, local: Local, made: G
     following = yield _read_following(names, builder, local)
     builder.graph.outputs.update({"logits": made.logits, **following})
     whole, wanted = builder.finish(), ["logits"]
-    graph = narrow(whole, ("logits",))
+    graph = prune_inputs(prune(whole, ("logits",)))
     while missing := [item.name for item in graph.inputs if item.name in following and item.name not in wanted]:
         wanted += missing
-        graph = narrow(whole, tuple(wanted))
+        graph = prune_inputs(prune(whole, tuple(wanted)))
     fields = [item for item in graph.inputs if item.name not in following]
     shape = made.logits.type.shape
     batch, time = Dim.symbol("N"), Dim.symbol(TIME)

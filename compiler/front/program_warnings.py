@@ -30,8 +30,8 @@ def warn_program(names: ProgramNames, program: Program, train: Mapping) -> None:
         _warn_schedules(names, program, item)
         training = {name for name in called_networks(step.graph) if step.mode.get(name, name in trained)}
         _warn_penalties(names, step, training)
-        _note_untrained(names, step, training)
         _warn_replay(names, step)
+    _note_untrained(names, program, trained)
     _warn_unread(names, program, train)
 
 
@@ -103,17 +103,23 @@ def _warn_penalties(names: ProgramNames, step: Step, training: set[str]) -> None
                 )
 
 
-def _note_untrained(names: ProgramNames, step: Step, training: set[str]) -> None:
-    """Note which networks with batch norm a step runs in training mode without training them."""
-    called = called_networks(step.graph)
-    found = [name for name in called if name in training and name not in step.update and _normalizes(called[name], set())]
+def _note_untrained(names: ProgramNames, program: Program, trained: set[str]) -> None:
+    """Note, once, which networks with batch norm steps run in training mode without training them, and `mode` does not ask for it."""
+    found: list[tuple[Step, str]] = []
+    for step in program.steps:
+        for name, graph in called_networks(step.graph).items():
+            if name in trained and name not in step.update and name not in step.mode and _normalizes(graph, set()):
+                found.append((step, name))
     if found:
-        shown = ", ".join(f"`{name}`" for name in found)
+        step, name = found[0]
+        others = len({id(other) for other, _ in found}) - 1
+        more = f"; so do {others} more of networks that they do not train" if others > 1 else ""
+        more = "; so does another of what it does not train" if others == 1 else more
         names.sink.report(
             "NL423",
-            f"this step changes the running statistics of {shown}, which it does not train",
+            f"this step changes the running statistics of `{name}`, which it does not train{more}",
             step.span,
-            help=f"with `mode: {{{found[0]}: eval}}` it uses them as they are",
+            help=f"`mode: {{{name}: eval}}` uses them as they are, `mode: {{{name}: train}}` says that this is meant",
             severity=Severity.NOTE,
         )
 

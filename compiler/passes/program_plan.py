@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from compiler.front.checked import Checked
-from compiler.front.program import SPLITS
+from compiler.front.program_names import SPLITS
 from compiler.ir.graph import Graph, Node, Value
 from compiler.ir.prune import prune_inputs
 from compiler.ir.training import Lbfgs, Program, Step

@@ -10,6 +10,7 @@ from itertools import chain
 import click
 
 from compiler.diagnostics.codes import CODES
+from compiler.front.checked import Checked
 from compiler.front.schema import SCHEMA
 from compiler.ops import OPS, near_names
 from netlang.catalog import list_specs
@@ -18,6 +19,7 @@ from netlang.cli.options import json_option, set_option, size_option, spec_argum
 from netlang.cli.streams import has_color, show_diagnostics, table_width, write
 from netlang.report.codes import draw_code, draw_codes, find_code, near_codes
 from netlang.report.ops import document, document_all
+from netlang.report.plan import draw_plan, summarize_plan
 from netlang.report.specs import describe_sizes, spec_json, summarize_spec
 from netlang.report.tables import draw_network, draw_op, draw_ops, draw_program, draw_table
 
@@ -27,16 +29,21 @@ from netlang.report.tables import draw_network, draw_op, draw_ops, draw_program,
 @set_option
 @size_option
 @click.option("--depth", type=click.IntRange(0, 64), metavar="LEVELS", default=0, help="Open blocks and pipelines this deep.")
+@click.option("--program", is_flag=True, help="Show the training program as compiled: what is updated, frozen, shared.")
 @json_option
-def show(spec: str, overrides: dict[str, str], sizes: dict[str, int], depth: int, as_json: bool) -> None:
+def show(spec: str, overrides: dict[str, str], sizes: dict[str, int], depth: int, program: bool, as_json: bool) -> None:
     """Show shapes, parameters, multiply-adds and memory.
 
     One row for every entry of every network, totals, and the training program in words.
 
     \b
     netlang show vgg19 --size N=8
+    netlang show dcgan --program
     """
     checked = check(spec, set=overrides).require()
+    if program:
+        _show_plan(checked, as_json)
+        return
     summary = summarize_spec(checked, sizes, depth)
     if as_json:
         write(json.dumps(spec_json(summary), indent=2) + "\n")
@@ -47,6 +54,15 @@ def show(spec: str, overrides: dict[str, str], sizes: dict[str, int], depth: int
     parts.append(describe_sizes(summary))
     parts.append(draw_program(summary.data, summary.program))
     write("\n".join(part for part in parts if part))
+
+
+def _show_plan(checked: Checked, as_json: bool) -> None:
+    plan = summarize_plan(checked)
+    if as_json:
+        write(json.dumps(dataclasses.asdict(plan), indent=2) + "\n")
+        return
+    show_diagnostics(checked.diagnostics)
+    write(draw_plan(plan, width=table_width(sys.stdout), color=has_color(sys.stdout)))
 
 
 @click.command()

@@ -79,7 +79,9 @@ def test_check_loads_nothing_heavy(arguments: list[str]) -> None:
     assert loaded.isdisjoint(HEAVY)
 
 
-@pytest.mark.parametrize("arguments", [["show", "vgg19"], ["explain"], ["ops", "conv"], ["specs"], ["--help"], ["train", "-h"]])
+@pytest.mark.parametrize(
+    "arguments", [["show", "vgg19"], ["show", "gan", "--program"], ["explain"], ["ops", "conv"], ["specs"], ["--help"], ["train", "-h"]]
+)
 def test_looking_loads_neither_torch_nor_numpy(arguments: list[str]) -> None:
     assert loaded_by(f"from netlang.cli import run\nrun({arguments!r})").isdisjoint(HEAVY - {"rich"})
 

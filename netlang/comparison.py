@@ -33,6 +33,7 @@ from compiler.source import Span
 from netlang.report.comparison import Comparison, Row
 from netlang.training.engines import in_numbers_of, require_torch
 from netlang.training.functions import with_rows
+from netlang.training.numpy_functions import describe_lacking
 from netlang.training.torch_functions import TorchFunctions, compile_torch
 from netlang.weights import draw_weights
 
@@ -153,7 +154,7 @@ def _compare_steps(checked: Checked, batch: int, seed: int, left_out: list[str])
         try:
             derived = step_gradient(step, trained, draws=False)
         except DerivativeError as error:
-            left_out.append(f"step `{step.name}` goes through `{error.op.name}`, of which NumPy has no gradient")
+            left_out.append(f"step `{step.name}` goes through {describe_lacking(error.op)}, of which NumPy has no gradient")
             continue
         gradients, statistics = _step_torch(functions, step, index, inputs, trained, start)
         (run,) = load_steps([derived]).functions

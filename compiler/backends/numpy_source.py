@@ -16,10 +16,13 @@ from compiler.backends.copying import copy_functions, emitted_names
 from compiler.backends.names import Names, class_name, docstring, identifier
 from compiler.backends.pieces import Landmarks, Line, Piece, Pieces, Shared, Slot, lines_key
 from compiler.backends.printer import BodyPrinter, PrintedLowering, Unit, inputs_note, tensor_operands
+from compiler.backends.scan_numpy import Kernels, print_entry
 from compiler.backends.scan_plain import ScanUse, collect_scans, families, landmarks, print_numpy_scan
+from compiler.backends.scan_ways import choose_way
 from compiler.backends.sharing import Reads, block_groups, collect_reads, output_fields, read_method, reads_by_forward
 from compiler.backends.sizes import Sizes
 from compiler.backends.wrapping import wrap
+from compiler.ir.cell import Cell
 from compiler.ir.graph import Call, Graph, Node, Value, called_networks, owns_parameters
 from compiler.ir.op import Code
 from compiler.ir.prune import prune
@@ -70,6 +73,7 @@ class NumpyFile:
     uses: dict[Graph, BlockUse] = field(default_factory=dict)
     scans: dict[Graph, tuple[str, str]] = field(default_factory=dict)
     """The function of each cell's graph, and the sizes it takes."""
+    kernels: Kernels = field(default_factory=Kernels)
     drawing: set[Graph] = field(default_factory=set)
     emitted: dict[str, Callable[..., Any]] = field(default_factory=dict)
     records: dict[tuple[str, Reads], str] = field(default_factory=dict)
@@ -79,6 +83,14 @@ class NumpyFile:
         found = self.names.claim(name)
         self.taken.add(found)
         return found
+
+    def claim_kernels(self, cell: Cell, masked: bool, *, backward: bool = False) -> None:
+        """Print a scan's functions once, under names of their own."""
+        taken = {*self.names.taken, *self.taken}
+        before = set(taken)
+        self.kernels.add(cell, masked, taken, self.emitted, backward=backward)
+        for name in sorted(taken - before):
+            self.claim(name)
 
     def record(self, graph: Graph) -> str:
         """The NamedTuple of a graph's named outputs; printed when first needed."""
@@ -117,7 +129,7 @@ def print_numpy(graphs: list[Graph], title: str = "") -> NumpyText:
     networks = {graph.name: file.claim(class_name(graph.name)) for graph in order if graph.kind == "network"}
     steps = {graph.name: file.claim(graph.name) for graph in order if graph.kind == "step"}
     for uses in collect_scans(order).values():
-        _print_scans(file, uses)
+        print_scans(file, uses)
     for members in block_groups(order):
         _print_blocks(file, members)
     for graph in order:
@@ -134,7 +146,7 @@ def print_numpy(graphs: list[Graph], title: str = "") -> NumpyText:
 
 def file_text(file: NumpyFile, title: str) -> str:
     emitted = copy_functions(file.emitted.values())
-    body = "\n\n\n".join([*([emitted] if emitted else []), *file.sections])
+    body = "\n\n\n".join([*([emitted] if emitted else []), *file.sections, *file.kernels.texts])
     typing = [name for name, pattern in (("Any", r": Any\b"), ("NamedTuple", r"\(NamedTuple\)")) if re.search(pattern, body)]
     standard = ["import math"] if re.search(r"\bmath\.", body) else []
     standard += [f"from typing import {', '.join(typing)}"] if typing else []
@@ -266,9 +278,10 @@ def _network_class(file: NumpyFile, graph: Graph, name: str) -> str:
     return "\n".join(lines)
 
 
-def _print_scans(file: NumpyFile, uses: list[ScanUse]) -> None:
-    """Functions for the cells of one name; those that differ in sizes alone share one."""
-    for family in families([(use, print_numpy_scan(use, file.taken, file.emitted)) for use in uses]):
+def print_scans(file: NumpyFile, uses: list[ScanUse]) -> None:
+    """Functions for the cells of one name; those whose text differs in sizes alone share one."""
+    printed = [(use, _scan_lines(file, use)) for use in uses]
+    for family in families(printed):
         cell = family[0][0].cell
         name = file.claim(cell.name)
         shared = Shared([lines for _, lines in family], [landmarks(use.cell) for use, _ in family])
@@ -281,6 +294,16 @@ def _print_scans(file: NumpyFile, uses: list[ScanUse]) -> None:
         text = str(head).replace("def scan(", f"def {name}(", 1).replace(") -> ", f"{', *' * bool(taken)}{taken}) -> ", 1)
         lines = [*wrap(text, 0, shared.comment(0)), *(docstring(cell.doc, 1) if cell.doc else [])]
         file.sections.append("\n".join([*lines, *shared.lines(1)]))
+
+
+def _scan_lines(file: NumpyFile, use: ScanUse) -> list[Line]:
+    """A cell's function: its kernels where they can be, else the plain loop."""
+    masked = sorted(use.masked)
+    if any(choose_way(use.cell, lengths=item, torch=False).kind == "loop" for item in masked):
+        return print_numpy_scan(use, file.taken, file.emitted)
+    for item in masked:
+        file.claim_kernels(use.cell, item)
+    return print_entry(use, file.taken, {item: file.kernels.found[use.cell.graph, item] for item in masked})
 
 
 def _print_blocks(file: NumpyFile, graphs: list[Graph]) -> None:

@@ -17,13 +17,16 @@ from compiler.backends.copying import emitted_names
 from compiler.backends.execution import execute
 from compiler.backends.names import Names, identifier
 from compiler.backends.numpy_backend import HEAD
-from compiler.backends.numpy_source import GENERATOR, NumpyFile, file_text
+from compiler.backends.numpy_source import GENERATOR, NumpyFile, file_text, print_scans
 from compiler.backends.pieces import Line
 from compiler.backends.printer import BodyPrinter, PrintedLowering, Unit, inputs_note, shape_note, tensor_operands
+from compiler.backends.scan_plain import collect_scans
+from compiler.backends.scan_ways import choose_way
 from compiler.backends.sizes import Sizes
 from compiler.backends.wrapping import wrap
 from compiler.ir.graph import Graph, Node, Value
-from compiler.ir.op import Code
+from compiler.ir.op import Code, Op
+from compiler.ops.scan import Scan, ScanGradient
 from compiler.passes.step_gradient import BUFFER, GRADIENT, OBJECTIVE, StepGradient, by_key
 
 ALIAS: Final = "Arrays"
@@ -72,10 +75,35 @@ def print_steps(steps: list[StepGradient], title: str = "", shared: Sequence[Gra
     """A function for each step and each shared graph."""
     file = NumpyFile(Names({*emitted_names("np"), ALIAS}))
     file.sections.append(f"{ALIAS} = dict[str, np.ndarray]")
-    names = tuple(file.claim(graph.name) for graph in (*(step.graph for step in steps), *shared))
+    graphs = [*(step.graph for step in steps), *shared]
+    names = tuple(file.claim(graph.name) for graph in graphs)
+    _print_kernels(file, [node.op for graph in graphs for node in graph.nodes])
     draws = [_print_step(file, name, step) for name, step in zip(names, steps, strict=False)]
     draws += [_print_shared(file, name, graph) for name, graph in zip(names[len(steps) :], shared, strict=True)]
     return StepsText(file_text(file, title), names, tuple(draws))
+
+
+def _print_kernels(file: NumpyFile, ops: list[Op]) -> None:
+    """The functions of scans and of their gradients; plain loops of scans that have no others."""
+    pulled = {(op.scan.cell.graph, op.scan.lengths) for op in ops if isinstance(op, ScanGradient)}
+    plain = Graph("plain", "step")
+    for op in ops:
+        if isinstance(op, Scan) and choose_way(op.cell, lengths=op.lengths, torch=False).kind == "arrays":
+            file.claim_kernels(op.cell, op.lengths, backward=(op.cell.graph, op.lengths) in pulled)
+        elif isinstance(op, Scan):
+            plain.nodes.append(Node(op, (), (), ()))
+    for uses in collect_scans([plain]).values():
+        print_scans(file, uses)
+
+
+def _print_scan(file: NumpyFile, op: Scan, operands: tuple[Code, ...], weights: tuple[Code, ...]) -> str:
+    """The call of a scan whose weights are variables."""
+    if (op.cell.graph, op.lengths) in file.kernels.found:
+        return file.kernels.run(op, operands, weights)
+    name, constants = file.scans[op.cell.graph]
+    held = ", ".join(f'"{item.key}": {code}' for item, code in zip(op.cell.graph.parameters, weights, strict=True))
+    before = [f"{{{held}}}", '""'] if weights else []
+    return f"{name}({', '.join([*before, *op.arguments(operands), *([constants] if constants else [])])})"
 
 
 def _print_step(file: NumpyFile, name: str, step: StepGradient) -> bool:
@@ -114,6 +142,10 @@ def _print_flat(file: NumpyFile, name: str, flat: Graph, returned: str, end: Cal
         def make(codes: tuple[Code, ...]) -> str:
             count = len(node.operands)
             given = tensor_operands(node, codes[:count], lambda code, dtype: f"np.asarray({code}, np.{dtype.numpy_name})")
+            if isinstance(node.op, Scan):
+                return _print_scan(file, node.op, given, codes[count:])
+            if isinstance(node.op, ScanGradient):
+                return file.kernels.pull(node.op, given)
             text = node.op.numpy(PrintedLowering(node, sizes, file.emitted), *given, *codes[count:])
             drawn.append("generator." in text)
             return text

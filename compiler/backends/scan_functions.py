@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, final
 
+from compiler.backends.names import TAKEN
 from compiler.backends.scan_backward import BackwardFunction
 from compiler.backends.scan_forward import ForwardFunction
 from compiler.backends.wrapping import INDENT, WIDTH, split_items, wrap
 from compiler.ir.types import TensorType
 from compiler.passes.scan_plan import ScanPlan
 
+ENDINGS: Final = ("scan", "loop", "vendor", "forward", "backward", "masked_forward", "masked_backward")
 RESERVED: Final = ("torch", "product", "steps", "fixed", "whole", "empty", "np", "zip", "range", "reversed", "max", "min", "first")
 
 
@@ -36,10 +38,29 @@ class ScanText:
     """
 
     name: str
-    text: str
+    forward: str
+    backward: str
     saved: tuple[SavedSlab, ...]
     used: dict[str, Callable[..., Any]]
     masks: tuple[int, ...]
+
+    @property
+    def text(self) -> str:
+        """Both functions."""
+        return f"{self.forward}\n\n\n{self.backward}"
+
+
+def claim_stem(wanted: str, taken: Collection[str]) -> str:
+    """A name under which all functions of a scan are free."""
+    stem, count = wanted, 2
+    while any(name in taken or name in TAKEN for name in stem_names(stem)):
+        stem, count = f"{wanted}_{count}", count + 1
+    return stem
+
+
+def stem_names(stem: str) -> list[str]:
+    """Every name that a printed scan may define."""
+    return [*(f"{stem}_{ending}" for ending in ENDINGS), f"{stem.upper()}_SCAN", f"{stem.upper()}_MASKED_SCAN"]
 
 
 def print_scan(plan: ScanPlan, name: str, taken: Iterable[str] = (), *, tensors: bool = False) -> ScanText:
@@ -51,8 +72,11 @@ def print_scan(plan: ScanPlan, name: str, taken: Iterable[str] = (), *, tensors:
     second = backward.print()
     saved = tuple(SavedSlab(slab.type, slab.lanes, slab.slots) for slab in forward.saved)
     masks = tuple(value.type.rank for value in plan.forward.masks)
-    text = "\n".join(line for item in f"{first}\n\n\n{second}".splitlines() for line in _tidy(item))
-    return ScanText(name, text, saved, forward.kernel.used | backward.kernel.used, masks)
+    return ScanText(name, _tidy_all(first), _tidy_all(second), saved, forward.kernel.used | backward.kernel.used, masks)
+
+
+def _tidy_all(text: str) -> str:
+    return "\n".join(line for item in text.splitlines() for line in _tidy(item))
 
 
 def _tidy(line: str) -> Iterator[str]:

@@ -42,11 +42,8 @@ class ScanUse:
     initial: dict[str, None] = field(default_factory=dict)
     lengths: bool = False
     reverse: bool = False
-
-    @property
-    def keywords(self) -> list[str]:
-        words = [name for name in self.cell.states if name in self.initial]
-        return [*words, *(["lengths"] if self.lengths else []), *(["reverse"] if self.reverse else [])]
+    masked: set[bool] = field(default_factory=set)
+    """Whether this cell's own scans have lengths: both where some have."""
 
 
 def collect_scans(graphs: Iterable[Graph]) -> dict[str, list[ScanUse]]:
@@ -58,6 +55,7 @@ def collect_scans(graphs: Iterable[Graph]) -> dict[str, list[ScanUse]]:
             use = found[op.cell.graph] = ScanUse(op.cell)
             groups.setdefault(op.cell.name, []).append(use)
         use = found[op.cell.graph]
+        use.masked.add(op.lengths)
         use.initial |= dict.fromkeys(op.initial)
         use.lengths, use.reverse = use.lengths or op.lengths, use.reverse or op.reverse
     for uses in groups.values():
@@ -370,9 +368,13 @@ def print_numpy_scan(use: ScanUse, taken: Iterable[str], emitted: dict[str, Call
     """The lines of a cell's function, which is called `scan` in them."""
     weights = weight_names(use.cell)
     loop = LoopPrinter(use, NUMPY, [*taken, *weights.values()], emitted, weights.__getitem__, 1).print()
-    owned = "p: dict[str, np.ndarray], prefix: str, " if weights else ""
-    head = Line(0, (f"def scan({owned}{loop.signature}) -> tuple[np.ndarray, ...]:",), loop.note)
-    return [head, *weight_lines(weights), *loop.lines]
+    return [numpy_head(use, loop), *weight_lines(weights), *loop.lines]
+
+
+def numpy_head(use: ScanUse, loop: Loop) -> Line:
+    """The line of `def` of a function of the parameters' dictionary, called `scan`."""
+    owned = "p: dict[str, np.ndarray], prefix: str, " if use.cell.graph.parameters else ""
+    return Line(0, (f"def scan({owned}{loop.signature}) -> tuple[np.ndarray, ...]:",), loop.note)
 
 
 def weight_names(cell: Cell) -> dict[str, str]:

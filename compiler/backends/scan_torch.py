@@ -15,12 +15,11 @@ from typing import Any, Final, final
 
 from compiler.backends.copying import copy_functions, emitted_names
 from compiler.backends.execution import execute
-from compiler.backends.names import TAKEN
 from compiler.backends.pieces import Landmarks, Line, Shared
 from compiler.backends.scan_arrays import require_steps
 from compiler.backends.scan_functions import ScanText, print_scan
 from compiler.backends.scan_plain import TORCH, Dialect, LoopPrinter, ScanUse, weight_names
-from compiler.backends.scan_runtime import ARRAY_FUNCTIONS, ARRAYS, NAMES, TRANSFORMED
+from compiler.backends.scan_runtime import ARRAY_FUNCTIONS, ARRAYS, TRANSFORMED
 from compiler.backends.scan_vendor import print_vendor
 from compiler.backends.scan_ways import ScanWay, choose_way
 from compiler.backends.wrapping import wrap
@@ -29,7 +28,6 @@ from compiler.passes.scan_plan import plan_scan
 
 FIRST: Final = {"lstm": "", "gru": " and not torch.is_grad_enabled()"}
 """Which of torch's kernels beat the printed functions on the CPU, and when: its LSTM is fused, its GRU and RNN are made of single ops."""
-ENDINGS: Final = ("scan", "loop", "vendor", "forward", "backward", "masked_forward", "masked_backward")
 
 
 @final
@@ -46,20 +44,6 @@ class TorchScan:
     used: dict[str, Callable[..., Any]]
     runtime: tuple[str, ...]
     way: ScanWay
-
-
-def claim_stem(wanted: str, taken: Iterable[str]) -> str:
-    """A name under which all functions of a scan are free."""
-    used = {*taken, *TAKEN, *NAMES}
-    stem, count = wanted, 2
-    while any(name in used for name in stem_names(stem)):
-        stem, count = f"{wanted}_{count}", count + 1
-    return stem
-
-
-def stem_names(stem: str) -> list[str]:
-    """Every name that a printed scan may define."""
-    return [*(f"{stem}_{ending}" for ending in ENDINGS), f"{stem.upper()}_SCAN", f"{stem.upper()}_MASKED_SCAN"]
 
 
 def print_torch_kernel(cell: Cell, name: str, *, lengths: bool = False, taken: Iterable[str] = ()) -> TorchScan:

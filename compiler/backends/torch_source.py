@@ -15,9 +15,10 @@ from compiler.backends.constructors import constructor
 from compiler.backends.copying import copy_functions, emitted_names
 from compiler.backends.names import Names, class_name, docstring
 from compiler.backends.pieces import Landmarks, Line, Pieces, Shared, lines_key
+from compiler.backends.scan_functions import claim_stem, stem_names
 from compiler.backends.scan_plain import ScanUse, collect_scans, families, print_torch_scan, torch_class
 from compiler.backends.scan_runtime import NAMES
-from compiler.backends.scan_torch import claim_stem, print_torch_kernel, stem_names
+from compiler.backends.scan_torch import print_torch_kernel
 from compiler.backends.scan_ways import choose_way
 from compiler.backends.sharing import block_groups, collect_reads, read_method
 from compiler.backends.torch_functions import TorchFile, Use, print_function

@@ -128,6 +128,18 @@ class Batching(ABC):
         """The value (several in a tuple) that an op makes of values."""
 
 
+class Adjoint(ABC):
+    """Abstract: what an op may do while gradients go back through one use of it."""
+
+    @abstractmethod
+    def apply(self, op: Op, *operands: Any) -> tuple[Any, ...]:
+        """The values that an op makes of values."""
+
+    @abstractmethod
+    def fill(self, like: Any, number: int) -> Any:
+        """A value of the type of `like` that holds `number` everywhere."""
+
+
 Derivative = Mapping[str, str | None] | None
 """Texts of gradients by operand; see `Op.derivatives`."""
 
@@ -181,6 +193,15 @@ class Op(ABC):
         the operand's. No text: the result does not change with it. No mapping: the formula is differentiated instead.
         """
         return self.derivative
+
+    def pull_back(
+        self, at: Adjoint, inputs: tuple[Any, ...], results: tuple[Any, ...], gradients: tuple[Any | None, ...]
+    ) -> tuple[Any | None, ...] | None:
+        """The gradients of all inputs, operands and then parameters, where one op makes them all; None where `derivatives` says them.
+
+        `gradients` are those of the results, None where there is none. All are values.
+        """
+        return None
 
     def training(self, *operands: TensorType) -> str | None:
         """What a formula says in training mode, where that differs: the result, then the new value of each buffer."""

@@ -15,7 +15,7 @@ from typing import Any, final
 from compiler.front.builder import GraphBuilder
 from compiler.ir.dims import Dim
 from compiler.ir.graph import Graph, Node, Value
-from compiler.ir.op import Op
+from compiler.ir.op import Adjoint, Op
 from compiler.ir.reach import input_names
 from compiler.ir.types import TensorType
 from compiler.passes.expand import operand_values
@@ -65,7 +65,7 @@ def _depending(graph: Graph, wanted: Sequence[Value]) -> set[Value]:
 
 
 @final
-class _Work:
+class _Work(Adjoint):
     """The gradients found so far, by value."""
 
     def __init__(self, graph: Graph, active: set[Value]) -> None:
@@ -79,11 +79,15 @@ class _Work:
         wanted = tuple(index for index, value in enumerate(inputs) if value in self._active)
         if not wanted:
             return
-        given = tuple(value in self.gradients for value in node.results)
         incoming = [self.gradients.get(value) for value in node.results]
-        if not all(given):
-            incoming = [item if item is not None else self.fill(value, 0) for item, value in zip(incoming, node.results, strict=True)]
-        arguments = (*inputs, *node.results, *(item for item in incoming if item is not None))
+        whole = node.op.pull_back(self, inputs, node.results, tuple(incoming))
+        if whole is not None:
+            for index in wanted:
+                if (gradient := whole[index]) is not None:
+                    self._add(inputs[index], gradient)
+            return
+        filled = [item if item is not None else self.fill(value, 0) for item, value in zip(incoming, node.results, strict=True)]
+        arguments = (*inputs, *node.results, *filled)
         types = node.operand_types
         for index in wanted:
             template = derivative_graph(node.op, types, index)
@@ -97,8 +101,14 @@ class _Work:
         known = self.gradients.get(value)
         self.gradients[value] = gradient if known is None else self._apply("add", known, gradient)
 
+    def apply(self, op: Op, *operands: Value) -> tuple[Value, ...]:
+        inferred = op.infer(*(value.type for value in operands))
+        types = inferred if isinstance(inferred, tuple) else (inferred,)
+        results = tuple(Value(type, "gradient") for type in types)
+        self._graph.nodes.append(Node(op, operands, (), results))
+        return results
+
     def fill(self, like: Value, number: int) -> Value:
-        """A tensor of the type of `like` that holds `number` everywhere."""
         return self._apply("full", value=float(number), sizes=like.type.shape, dtype=like.type.dtype)
 
     def _fit(self, value: Value, type: TensorType) -> Value:

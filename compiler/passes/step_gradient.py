@@ -20,6 +20,7 @@ from compiler.passes.cse import merge_equal_nodes
 from compiler.passes.expand import expand, lacks_numpy
 from compiler.passes.gradients import derive_gradients
 from compiler.passes.inline import inline
+from compiler.passes.scan_keep import drop_kept, keep_scans
 from compiler.passes.template import append
 from compiler.passes.training_mode import apply_training, mark_training
 
@@ -50,11 +51,11 @@ def step_gradient(step: Step, training: Collection[str], *, draws: bool = True) 
     (objective,) = ready.outputs.values()
     outputs = {OBJECTIVE: objective} | {f"{BUFFER}{key}": value for key, value in buffers.items()}
     ready = expand(dataclasses.replace(ready, outputs=outputs), lacks_derivatives)
-    ready = merge_equal_nodes(derive_gradients(ready))
+    ready = merge_equal_nodes(derive_gradients(keep_scans(ready)))
     ready = dataclasses.replace(ready, nodes=list(ready.nodes), entries=dict(ready.entries), outputs=dict(ready.outputs))
     add_gradients(ready, step.update, maximize=step.sense == "maximize")
     made = merge_equal_nodes(expand(ready, lacks_numpy))
-    return read_step(prune(made, tuple(made.outputs)))
+    return read_step(drop_kept(prune(made, tuple(made.outputs))))
 
 
 def read_step(graph: Graph) -> StepGradient:
@@ -67,9 +68,9 @@ def flat_values(graph: Graph, training: Collection[str]) -> Graph:
     flat = inline(mark_training(graph, training))
     ready, buffers = apply_training(dataclasses.replace(flat, entries=name_entries(flat)))
     outputs = dict(ready.outputs) | {f"{BUFFER}{key}": value for key, value in buffers.items()}
-    ready = derive_gradients(expand(dataclasses.replace(ready, outputs=outputs), lacks_derivatives))
+    ready = derive_gradients(keep_scans(expand(dataclasses.replace(ready, outputs=outputs), lacks_derivatives)))
     made = merge_equal_nodes(expand(ready, lacks_numpy))
-    return prune(made, tuple(made.outputs))
+    return drop_kept(prune(made, tuple(made.outputs)))
 
 
 def by_key(graph: Graph, kind: str) -> dict[str, Value]:
@@ -129,6 +130,6 @@ def step_entries(step: Step, training: Collection[str]) -> StepGradient:
     ready = prune(ready, tuple(ready.outputs))
     (objective,) = ready.outputs.values()
     outputs = {OBJECTIVE: objective} | {f"{BUFFER}{name}": value for name, value in ready.entries.items()}
-    ready = derive_gradients(expand(dataclasses.replace(ready, outputs=outputs), lacks_derivatives))
+    ready = derive_gradients(keep_scans(expand(dataclasses.replace(ready, outputs=outputs), lacks_derivatives)))
     made = merge_equal_nodes(expand(ready, lacks_numpy))
     return StepGradient(made, made.outputs[OBJECTIVE], {}, by_key(made, BUFFER))

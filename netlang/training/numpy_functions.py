@@ -12,9 +12,12 @@ from typing import Any, final
 from compiler.backends.numpy_backend import load_numpy
 from compiler.backends.numpy_steps import StepFunction, load_steps
 from compiler.backends.parameters import initial_parameters
+from compiler.backends.scan_ways import choose_way
 from compiler.front.checked import Checked
 from compiler.ir.graph import Graph
+from compiler.ir.op import Op
 from compiler.ir.training import Program, Step
+from compiler.ops.scan import Scan, ScanGradient
 from compiler.passes.autodiff import DerivativeError
 from compiler.passes.program_plan import Flatten, ProgramPlan, training_networks
 from compiler.passes.step_gradient import StepGradient, flat_values, read_step, step_entries, step_gradient
@@ -91,6 +94,15 @@ def compile_numpy(checked: Checked, plan: ProgramPlan, seed: int, module: Any) -
     return NumpyFunctions(parameters, compiled[: len(steps)], flat, others)
 
 
+def describe_lacking(op: Op) -> str:
+    """An op without a derivative, and of a scan why it has none."""
+    if isinstance(op, ScanGradient):
+        return f"a gradient of the scan of `{op.scan.cell.name}`"
+    if isinstance(op, Scan):
+        return f"the scan of `{op.cell.name}` ({choose_way(op.cell, lengths=op.lengths, torch=False).reason})"
+    return f"`{op.name}`"
+
+
 def flatten(program: Program) -> Flatten:
     """Makes flat graphs of a program's: of steps with their gradients. Raises SpecError NL727 where NumPy has no gradient."""
 
@@ -100,7 +112,7 @@ def flatten(program: Program) -> Flatten:
         try:
             return step_gradient(step, training_networks(program, step)).graph
         except DerivativeError as error:
-            message = f"NumPy has no gradient of `{error.op.name}`, which the step `{step.name}` goes through"
+            message = f"NumPy has no gradient of {describe_lacking(error.op)}, which the step `{step.name}` goes through"
             raise failure("NL727", message, step.span, help="train with PyTorch: `--backend torch`") from error
 
     return make

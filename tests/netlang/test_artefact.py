@@ -86,7 +86,11 @@ def test_several_networks_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("to", ["torch", "numpy"])
-@pytest.mark.parametrize("spec", ["lenet5", "mobilenet_small", "unet", Source("two.yaml", TWO)], ids=["lenet5", "mobile", "unet", "two"])
+@pytest.mark.parametrize(
+    "spec",
+    ["lenet5", "mobilenet_small", "unet", "rnn/digits_rows", Source("two.yaml", TWO)],
+    ids=["lenet5", "mobile", "unet", "rows", "two"],
+)
 def test_built_files_are_tidy_and_their_example_runs(tmp_path: Path, to: str, spec: str | Source) -> None:
     netlang.build(spec, tmp_path / "out", to=to)  # type: ignore[arg-type]
     path = tmp_path / "out" / "model.py"

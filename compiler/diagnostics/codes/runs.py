@@ -244,12 +244,13 @@ Good:
     Code(
         "NL727",
         "NumPy has no gradient of an op",
-        """The NumPy back end trains with gradients that the compiler derives. For the op named there is none yet; forward it runs.
+        """The NumPy back end trains with gradients that the compiler derives. For what is named there is none: of a scan, the gradient
+of its gradient, which a gradient penalty asks for; or an op of your own without a derivative. Forward it runs.
 
 Bad:
-    netlang train rnn/digits_rows --backend numpy    # a scan
+    netlang train penalized_rnn --backend numpy    # grad(reader(rows), rows) inside `minimize`
 Good:
-    netlang train rnn/digits_rows""",
+    netlang train penalized_rnn""",
     ),
     Code(
         "NL730",

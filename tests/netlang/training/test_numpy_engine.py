@@ -310,11 +310,38 @@ def test_program_without_data_draws_as_many_rows_as_its_batch(tmp_path: Path) ->
     assert evaluate(make(DRAWN), tmp_path / "run", backend="numpy", dtype="f64") == {"error": measured}
 
 
-def test_an_op_without_a_gradient_is_named_at_its_step(tmp_path: Path) -> None:
+def test_scans_train_without_torch(tmp_path: Path) -> None:
+    records = list(netlang.train("rnn/digits_rows", folder=tmp_path / "run", backend="numpy", set={"hidden": 16}, seed=1))
+    (*_, last) = (record.metrics["accuracy"] for record in records if isinstance(record, EvaluationRecord))
+    assert last > 0.85
+
+
+PENALTY = """
+netlang: 1
+use: [rnn/cells]
+networks:
+  reader:
+    inputs: {rows: [N, 5, 3]}
+    layers:
+      s: scan(gru_before(4))
+      out: last(s) -> linear(1)
+train:
+  iterations: 2
+  batch: 3
+  draw: {rows: "normal(N, 5, 3)"}
+  steps:
+    - update: reader
+      minimize: mean(reader(rows)) + mean(grad(reader(rows), rows) ** 2)
+      with: sgd(lr=0.1)
+"""
+
+
+def test_a_gradient_of_a_scans_gradient_is_named_at_its_step(tmp_path: Path) -> None:
+    assert len(steps_of(run(make(PENALTY), tmp_path / "torch", backend="torch"))) == 2
     with pytest.raises(SpecError) as caught:
-        list(netlang.train("rnn/digits_rows", folder=tmp_path / "run", backend="numpy"))
+        run(make(PENALTY), tmp_path / "run", backend="numpy")
     (diagnostic,) = caught.value.diagnostics
     assert diagnostic.code == "NL727"
-    assert "`scan`" in diagnostic.message
+    assert "a gradient of the scan of `gru_before`" in diagnostic.message
     assert diagnostic.span is not None
-    assert diagnostic.span.text.startswith("cross_entropy")
+    assert diagnostic.span.text.startswith("mean(reader(rows))")

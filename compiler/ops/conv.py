@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from compiler.ir.dims import Dim, at_least
 from compiler.ir.initializers import FanInUniform
@@ -22,13 +22,14 @@ from compiler.ops.windows import (
     PaddingMode,
     Pads,
     Size,
+    Patches,
     Windows,
+    borrow,
     given_keywords,
-    pad_spatial,
     require_spatial,
     resolve_padding,
+    share_out,
     shown,
-    sliding_windows,
     spatial_sizes,
 )
 
@@ -42,38 +43,62 @@ def convolve(
     weight: np.ndarray,
     bias: np.ndarray | None = None,
     stride: tuple[int, ...] | None = None,
-    pads: tuple[tuple[int, int], ...] = (),
+    pads: tuple[tuple[int, int], ...] | None = None,
     dilation: tuple[int, ...] | None = None,
     groups: int = 1,
     mode: str = "zeros",
+    out: np.ndarray | None = None,
+    work: Any = None,
 ) -> np.ndarray:
     """Cross-correlation of `x` [N, C, *spatial] with `weight` [O, C/groups, *kernel], as products over patches.
 
-    Where the result has few pixels one product serves the whole batch; else each example has its own, and as many examples, or rows
-    of one, are taken at a time as fill about 0.5 MB of patches. A 1x1 kernel with stride 1 multiplies `x` itself.
+    The result lies in memory channel by channel, as the products make it.
     """
-    size = weight.shape[2:]
-    rank = len(size)
-    ones = (1,) * rank
-    windows = sliding_windows(pad_spatial(x, pads, mode), size, stride or ones, dilation or ones)
-    batch, out = windows.shape[0], windows.shape[2 : 2 + rank]
-    kernel_axes, out_axes = range(2 + rank, 2 + 2 * rank), range(2, 2 + rank)
+    patches = Patches(x, weight.shape[2:], stride, pads, dilation, mode, work)
     filters = weight.reshape(groups, weight.shape[0] // groups, -1)
-    if math.prod(out) <= 64:
-        patches = windows.transpose(1, *kernel_axes, 0, *out_axes).reshape(groups, filters.shape[2], -1)
-        result = np.moveaxis((filters @ patches).reshape(weight.shape[0], batch, *out), 1, 0)
-    else:
-        rows = windows.size // (batch * out[0])
-        examples = max(1, 2**17 // (rows * out[0]))
-        step = out[0] if examples > 1 or math.prod(size) == 1 else max(1, 2**17 // rows)
-        result = np.empty((batch, weight.shape[0], *out), x.dtype)
-        for example in range(0, batch, examples):
-            for start in range(0, out[0], step):
-                block = (slice(example, example + examples), slice(None), slice(start, start + step))
-                columns = windows[block].transpose(0, 1, *kernel_axes, *out_axes)
-                products = filters @ columns.reshape(columns.shape[0], groups, filters.shape[2], -1)
-                result[block] = products.reshape(result[block].shape)
-    return np.ascontiguousarray(result) if bias is None else result + bias.reshape(-1, *ones)
+    sizes = patches.out[-(x.ndim - 2) :]
+    result = np.empty((weight.shape[0], x.shape[0], *sizes), x.dtype) if out is None else out.swapaxes(0, 1)
+    pixels = result.reshape(groups, filters.shape[1], -1)
+
+    def multiply(worker: int, index: int) -> None:
+        places, matrix = patches.block(index, worker)
+        np.matmul(filters, matrix.reshape(groups, filters.shape[2], -1), out=pixels[:, :, places])
+        if bias is not None:
+            pixels[:, :, places] += bias.reshape(groups, -1, 1)
+
+    share_out(work, multiply, len(patches))
+    return result.swapaxes(0, 1)
+
+
+@emitted
+def scatter_products(
+    y: np.ndarray,
+    weight: np.ndarray,
+    sizes: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int = 1,
+    work: Any = None,
+) -> np.ndarray:
+    """Each pixel of `y` [N, O, *out] adds its multiple of `weight` [O, C/groups, *kernel] to a tensor [N, C, *sizes]."""
+    size, (batch, _, *out) = weight.shape[2:], y.shape
+    filters = weight.reshape(groups, weight.shape[0] // groups, -1).swapaxes(1, 2)
+    channels, pixels = groups * weight.shape[1], math.prod(out)
+    result = np.zeros((channels, batch, *sizes), y.dtype)
+    examples = max(1, 2**18 // (channels * math.prod(size) * pixels))
+
+    def add(worker: int, index: int) -> None:
+        block = slice(index * examples, (index + 1) * examples)
+        given = y.swapaxes(0, 1)[:, block].reshape(groups, filters.shape[2], -1)
+        products = borrow(work, f"patches {worker}", (groups, filters.shape[1], given.shape[2]), y.dtype)
+        np.matmul(filters, given, out=products)
+        parts = products.reshape(channels, *size, -1, *out)
+        for offset in np.ndindex(*size):
+            places = [slice(i * d, i * d + (n - 1) * s + 1, s) for i, d, n, s in zip(offset, dilation, out, stride, strict=True)]
+            result[(slice(None), block, *places)] += parts[(slice(None), *offset)]
+
+    share_out(work, add, -(-batch // examples))
+    return result.swapaxes(0, 1)
 
 
 @emitted
@@ -86,24 +111,19 @@ def convolve_transposed(
     output_pad: tuple[int, ...] | None = None,
     dilation: tuple[int, ...] | None = None,
     groups: int = 1,
+    work: Any = None,
 ) -> np.ndarray:
     """The transpose of cross-correlation: each pixel of `x` [N, C, *spatial] adds its multiple of `weight` [C, O/groups, *kernel]."""
-    batch, channels, *spatial = x.shape
-    size = weight.shape[2:]
-    zeros, ones = (0,) * len(size), (1,) * len(size)
-    stride, dilation = stride or ones, dilation or ones
-    filters = weight.reshape(groups, channels // groups, -1).swapaxes(1, 2)
-    products = filters @ np.moveaxis(x, 0, 1).reshape(groups, channels // groups, -1)
-    patches = products.reshape(groups * weight.shape[1], *size, batch, *spatial)
-    spans = [(n - 1) * s + 1 for n, s in zip(spatial, stride, strict=True)]
-    full = [n + d * (k - 1) + p for n, d, k, p in zip(spans, dilation, size, output_pad or zeros, strict=True)]
-    result = np.zeros((patches.shape[0], batch, *full), x.dtype)
-    for offset in np.ndindex(*size):
-        places = [slice(i * d, i * d + n, s) for i, d, n, s in zip(offset, dilation, spans, stride, strict=True)]
-        result[(slice(None), slice(None), *places)] += patches[(slice(None), *offset)]
-    inner = tuple(slice(p, n - p) for n, p in zip(full, pad or zeros, strict=True))
-    result = np.moveaxis(result, 1, 0)[(slice(None), slice(None), *inner)]
-    return np.ascontiguousarray(result) if bias is None else result + bias.reshape(-1, *ones)
+    size, rank = weight.shape[2:], len(weight.shape) - 2
+    stride, dilation = stride or (1,) * rank, dilation or (1,) * rank
+    extra, pad = output_pad or (0,) * rank, pad or (0,) * rank
+    full = tuple((n - 1) * s + 1 + d * (k - 1) + p for n, s, d, k, p in zip(x.shape[2:], stride, dilation, size, extra, strict=True))
+    result = scatter_products(x, weight, full, stride, dilation, groups, work)
+    if any(pad):
+        result = result[(slice(None), slice(None), *(slice(p, n - p) for n, p in zip(full, pad, strict=True)))]
+    if bias is not None:
+        result += bias.reshape(-1, *(1,) * rank)
+    return result
 
 
 def _check_groups(op: Conv | ConvTranspose, x: TensorType) -> int:

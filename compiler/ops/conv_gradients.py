@@ -9,15 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from compiler.ir.dims import Dim, compare
 from compiler.ir.op import Code, Derivative, Lowering, Op, RuleError, Sample, SampleTensor, emitted
 from compiler.ir.signature import NonNegative, Positive, format_constant
 from compiler.ir.types import TensorType
 from compiler.ops.base import register, require_float, require_known
-from compiler.ops.conv import convolve, geometry_text
-from compiler.ops.windows import TORCH_PAD_MODES, PaddingMode, Windows, fold_padding, given_keywords, pad_spatial, sliding_windows
+from compiler.ops.conv import convolve, geometry_text, scatter_products
+from compiler.ops.windows import TORCH_PAD_MODES, PaddingMode, Patches, Windows, borrow, fold_padding, given_keywords, share_out
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,31 +33,32 @@ def convolve_input(
     dilation: tuple[int, ...] | None = None,
     groups: int = 1,
     mode: str = "zeros",
+    out: np.ndarray | None = None,
+    work: Any = None,
 ) -> np.ndarray:
     """The adjoint of `convolve` by its operand: what `y` [N, O, *out] gives back to [N, C, *sizes].
 
     With stride 1 it is a convolution of `y` with the mirrored kernel, which makes patches of O channels for each pixel; else, and
-    where C channels for each of `out` are less than half of that, each kernel offset adds one product in its places.
+    where C channels for each of `out` are less than half of that, each pixel adds what it gives in its places.
     """
     rank = len(sizes)
     ones = (1,) * rank
     stride, dilation, pads = stride or ones, dilation or ones, pads or ((0, 0),) * rank
     size, filters = weight.shape[2:], weight.shape[0] // groups
-    parts = weight.reshape(groups, filters, -1, *size)
     extents = [d * (k - 1) + 1 for k, d in zip(size, dilation, strict=True)]
     rims = tuple((e - 1 - before, e - 1 - after) for e, (before, after) in zip(extents, pads, strict=True))
-    narrow = 2 * parts.shape[2] * math.prod(y.shape[2:]) < filters * math.prod(sizes)
+    narrow = 2 * weight.shape[1] * math.prod(y.shape[2:]) < filters * math.prod(sizes)
     if stride == ones and mode == "zeros" and min(map(min, rims)) >= 0 and not narrow:
-        mirrored = np.flip(parts, tuple(range(3, 3 + rank))).swapaxes(1, 2).reshape(-1, filters, *size)
-        return convolve(y, np.ascontiguousarray(mirrored), None, None, rims, dilation, groups)
-    full = [n + before + after for n, (before, after) in zip(sizes, pads, strict=True)]
-    result = np.zeros((y.shape[0], groups, parts.shape[2], *full), y.dtype)
-    pixels = y.reshape(y.shape[0], groups, filters, -1)
-    for offset in np.ndindex(*size):
-        product = parts[(slice(None), slice(None), slice(None), *offset)].swapaxes(1, 2) @ pixels
-        places = [slice(i * d, i * d + (n - 1) * s + 1, s) for i, d, n, s in zip(offset, dilation, y.shape[2:], stride, strict=True)]
-        result[(slice(None), slice(None), slice(None), *places)] += product.reshape(*product.shape[:3], *y.shape[2:])
-    return fold_padding(result.reshape(y.shape[0], -1, *full), pads, mode)
+        parts = np.flip(weight.reshape(groups, filters, -1, *size), tuple(range(3, 3 + rank))).swapaxes(1, 2)
+        mirrored = borrow(work, "mirrored", parts.shape, weight.dtype)
+        mirrored[...] = parts
+        return convolve(y, mirrored.reshape(-1, filters, *size), None, None, rims, dilation, groups, out=out, work=work)
+    full = tuple(n + before + after for n, (before, after) in zip(sizes, pads, strict=True))
+    result = fold_padding(scatter_products(y, weight, full, stride, dilation, groups, work), pads, mode)
+    if out is None:
+        return result
+    out[...] = result
+    return out
 
 
 @emitted
@@ -66,31 +67,35 @@ def convolve_weight(
     y: np.ndarray,
     size: tuple[int, ...],
     stride: tuple[int, ...] | None = None,
-    pads: tuple[tuple[int, int], ...] = (),
+    pads: tuple[tuple[int, int], ...] | None = None,
     dilation: tuple[int, ...] | None = None,
     groups: int = 1,
     mode: str = "zeros",
+    out: np.ndarray | None = None,
+    work: Any = None,
 ) -> np.ndarray:
-    """The adjoint of `convolve` by its filters: products of `y` [N, O, *out] with the patches of `x`, summed over all pixels.
+    """The adjoint of `convolve` by its filters: products of `y` [N, O, *out] with the patches of `x`, summed over all pixels."""
+    patches = Patches(x, size, stride, pads, dilation, mode, work)
+    filters, threads = y.shape[1] // groups, 1 if work is None else work.threads
+    given = y.swapaxes(0, 1)
+    if not given.flags.c_contiguous:
+        given = borrow(work, "given", given.shape, y.dtype)
+        given[...] = y.swapaxes(0, 1)
+    given = given.reshape(groups, filters, -1)
+    shape = (threads, groups, filters, patches.width // groups)
+    sums, products = borrow(work, "sums", shape, x.dtype), borrow(work, "products", shape, x.dtype)
+    sums.fill(0)
 
-    As many examples, or else rows of one, are taken at a time as fill about 0.5 MB of patches.
-    """
-    rank = len(size)
-    ones = (1,) * rank
-    windows = sliding_windows(pad_spatial(x, pads, mode), size, stride or ones, dilation or ones)
-    batch, channels, rows = windows.shape[0], windows.shape[1], windows.shape[2]
-    order = (1, *range(2 + rank, 2 + 2 * rank), 0, *range(2, 2 + rank))
-    row = windows.size // (batch * rows)
-    examples = max(1, 2**17 // (row * rows))
-    step = rows if examples > 1 else max(1, 2**17 // row)
-    result = np.zeros((groups, channels // groups * math.prod(size), y.shape[1] // groups), x.dtype)
-    for example in range(0, batch, examples):
-        for start in range(0, rows, step):
-            block = (slice(example, example + examples), slice(None), slice(start, start + step))
-            patches = windows[block].transpose(order).reshape(groups, result.shape[1], -1)
-            pixels = np.moveaxis(y[block], 1, 0).reshape(groups, result.shape[2], -1)
-            result += patches @ pixels.swapaxes(1, 2)
-    return result.swapaxes(1, 2).reshape(y.shape[1], channels // groups, *size)
+    def multiply(worker: int, index: int) -> None:
+        places, matrix = patches.block(index, worker)
+        np.matmul(given[:, :, places], matrix.reshape(groups, shape[3], -1).swapaxes(1, 2), out=products[worker])
+        sums[worker] += products[worker]
+
+    share_out(work, multiply, len(patches))
+    result = np.empty((y.shape[1], x.shape[1] // groups, *size), x.dtype) if out is None else out
+    sums.sum(0, out=products[0])
+    result[...] = products[0].reshape(result.shape)
+    return result
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from compiler.ir.dims import Dim
 from compiler.ir.op import Code, Derivative, Lowering, Op, RuleError, Sample, SampleTensor, emitted
@@ -16,6 +16,7 @@ from compiler.ir.signature import PositiveFloat, Probability, format_constant
 from compiler.ir.types import DType, TensorType
 from compiler.ops.base import normal_axis, register, require_float
 from compiler.ops.layer_norm import normalize
+from compiler.ops.windows import borrow, share_out
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,37 +36,71 @@ def normalize_gradient(x: np.ndarray, y: np.ndarray, axes: tuple[int, ...], eps:
 
 
 @emitted
-def normalize_batch(
-    x: np.ndarray, weight: np.ndarray, bias: np.ndarray, running_mean: np.ndarray, running_var: np.ndarray, tracked: np.ndarray,
-    eps: float, momentum: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
-    """`x` [N, C, …] by the batch's statistics of each channel, scaled and shifted; then the new running statistics and their count."""
-    parts = x.reshape(x.shape[0], x.shape[1], -1)
-    count = x.size // x.shape[1]
-    mean = parts.mean((0, 2))
-    result = parts - mean[:, None]
-    squares = np.einsum("ncs,ncs->c", result, result)
-    result *= (weight / np.sqrt(squares / count + eps))[:, None]
-    result += bias[:, None]
-    new_mean = running_mean * (1 - momentum) + mean * momentum
-    new_var = running_var * (1 - momentum) + squares * (momentum / (count - 1))
-    return result.reshape(x.shape), new_mean, new_var, tracked + 1
+def channel_blocks(x: np.ndarray) -> tuple[np.ndarray, int]:
+    """`x` [N, C, …] with its channels first, and how many of them together are about 0.25 MB of f32."""
+    channels = x.swapaxes(0, 1)
+    return channels, max(1, 2**16 * channels.shape[0] // channels.size)
 
 
 @emitted
-def normalize_batch_gradient(x: np.ndarray, weight: np.ndarray, y: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What `y` gives back through `normalize_batch` to `x` [N, C, …], to the weight and to the bias, both [1, C, 1 …]."""
-    shape = (x.shape[0], x.shape[1], -1)
-    parts, given = x.reshape(shape), y.reshape(shape)
+def normalize_batch(
+    x: np.ndarray, weight: np.ndarray, bias: np.ndarray, running_mean: np.ndarray, running_var: np.ndarray, tracked: np.ndarray,
+    eps: float, momentum: float, out: np.ndarray | None = None, work: Any = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """`x` [N, C, …] by the batch's statistics of each channel, scaled and shifted; then the new running statistics and their count.
+
+    A few channels at a time go through all passes, so that they stay in the cache.
+    """
+    channels, step = channel_blocks(x)
     count = x.size // x.shape[1]
-    centred = parts - parts.mean((0, 2))[:, None]
-    inverse = 1 / np.sqrt(np.einsum("ncs,ncs->c", centred, centred) / count + eps)
-    total, along = given.sum((0, 2)), np.einsum("ncs,ncs->c", given, centred) * inverse
-    centred *= (along * inverse / -count)[:, None]
-    centred += given
-    centred -= (total / count)[:, None]
-    centred *= (weight.reshape(-1) * inverse)[:, None]
-    return centred.reshape(x.shape), along.reshape(weight.shape), total.reshape(weight.shape)
+    result = np.empty(channels.shape, x.dtype) if out is None else out.swapaxes(0, 1)
+    mean, squares = np.empty((2, x.shape[1]), x.dtype)
+
+    def scale(worker: int, index: int) -> None:
+        block = slice(index * step, (index + 1) * step)
+        given, made = (array[block].reshape(-1, count) for array in (channels, result))
+        np.sum(given, 1, out=mean[block])
+        mean[block] /= count
+        np.subtract(given, mean[block, None], out=made)
+        np.einsum("cp,cp->c", made, made, out=squares[block])
+        made *= (weight[block] / np.sqrt(squares[block] / count + eps))[:, None]
+        made += bias[block, None]
+
+    share_out(work, scale, -(-x.shape[1] // step))
+    new_mean = running_mean * (1 - momentum) + mean * momentum
+    new_var = running_var * (1 - momentum) + squares * (momentum / (count - 1))
+    return result.swapaxes(0, 1), new_mean, new_var, tracked + 1
+
+
+@emitted
+def normalize_batch_gradient(
+    x: np.ndarray, weight: np.ndarray, y: np.ndarray, eps: float, out: np.ndarray | None = None, work: Any = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What `y` gives back through `normalize_batch` to `x` [N, C, …], to the weight and to the bias, both [1, C, 1 …].
+
+    `out` may be `y`. A few channels at a time go through all passes, so that they stay in the cache.
+    """
+    channels, step = channel_blocks(x)
+    count = x.size // x.shape[1]
+    result = np.empty(channels.shape, x.dtype) if out is None else out.swapaxes(0, 1)
+    total, along = np.empty((2, x.shape[1]), x.dtype)
+    scales = weight.reshape(-1)
+
+    def differentiate(worker: int, index: int) -> None:
+        block = slice(index * step, (index + 1) * step)
+        part, given, made = (array[block].reshape(-1, count) for array in (channels, y.swapaxes(0, 1), result))
+        centred = borrow(work, f"centred {worker}", part.shape, x.dtype)
+        np.subtract(part, part.mean(1, keepdims=True), out=centred)
+        inverse = 1 / np.sqrt(np.einsum("cp,cp->c", centred, centred) / count + eps)
+        np.sum(given, 1, out=total[block])
+        along[block] = np.einsum("cp,cp->c", given, centred) * inverse
+        centred *= (along[block] * inverse / -count)[:, None]
+        centred += given
+        centred -= (total[block] / count)[:, None]
+        np.multiply(centred, (scales[block] * inverse)[:, None], out=made)
+
+    share_out(work, differentiate, -(-x.shape[1] // step))
+    return result.swapaxes(0, 1), along.reshape(weight.shape), total.reshape(weight.shape)
 
 
 class NormGradient(Op):

@@ -87,6 +87,7 @@ def give_to_largest(
     ceil: bool = False,
 ) -> np.ndarray:
     """`y` [N, C, *out] added to the largest number of each window of `x` [N, C, *spatial], about 1 MB of channels at a time."""
+    x, y = x.swapaxes(0, 1), y.swapaxes(0, 1)
     shape = x.shape
     x, y = x.reshape(1, -1, *shape[2:]), y.reshape(1, -1, *y.shape[2:])
     stages = window_stages(shape[2:], size, stride, pad, dilation, ceil)
@@ -100,7 +101,7 @@ def give_to_largest(
         for stage, choice in zip(stages, reversed(choices), strict=True):
             given = give_to_windows(given, choice, shape[stage[0]], *stage)
         result[:, start : start + step] = given
-    return result.reshape(shape)
+    return result.reshape(shape).swapaxes(0, 1)
 
 
 @emitted

@@ -5,9 +5,10 @@ N = batch, C = channels. An extent is what a dilated kernel spans: dilation (ker
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 from compiler.ir.dims import Dim, at_least
 from compiler.ir.op import RuleError, emitted
@@ -170,10 +171,100 @@ def fold_padding(x: np.ndarray, pads: tuple[tuple[int, int], ...], mode: str = "
 
 
 @emitted
-def sliding_windows(x: np.ndarray, size: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]) -> np.ndarray:
-    """A view [N, C, *out, *size] of the windows of `x` [N, C, *spatial]."""
-    extent = tuple(d * (k - 1) + 1 for k, d in zip(size, dilation, strict=True))
-    windows = np.lib.stride_tricks.sliding_window_view(x, extent, axis=tuple(range(2, x.ndim)))
-    steps = tuple(slice(None, None, s) for s in stride)
-    holes = tuple(slice(None, None, d) for d in dilation)
-    return windows[(slice(None), slice(None), *steps, *holes)]
+def borrow(work: Any, slot: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array with any numbers in it: of the memory that `work` keeps for `slot`, or a new one."""
+    return np.empty(shape, dtype) if work is None else work.take(slot, shape, dtype)
+
+
+@emitted
+def share_out(work: Any, function: Callable[[int, int], None], count: int) -> None:
+    """Call function(worker, index) for each index below `count`: in the threads of `work`, or here."""
+    if work is None or count == 1:
+        for index in range(count):
+            function(0, index)
+    else:
+        work.share(function, count)
+
+
+@emitted
+class Patches:
+    """The windows of `x` [N, C, *spatial], some of them at a time, as a matrix [C * kernel, pixels].
+
+    Pixels are counted through N and the result's sizes `out`. A block holds whole examples, or rows of one, and about 1 MB of f32. Where
+    nothing but `x` itself would be copied, blocks are parts of it.
+    """
+
+    def __init__(
+        self,
+        x: np.ndarray,
+        size: tuple[int, ...],
+        stride: tuple[int, ...] | None,
+        pads: tuple[tuple[int, int], ...] | None,
+        dilation: tuple[int, ...] | None,
+        mode: str = "zeros",
+        work: Any = None,
+    ) -> None:
+        if mode != "zeros":
+            x, pads = pad_spatial(x, pads or (), mode), None
+        if len(size) == 1:
+            x, size = x[:, :, None], (1, *size)
+            stride, dilation, pads = (1, *(stride or (1,))), (1, *(dilation or (1,))), pads and ((0, 0), *pads)
+        ones = (1,) * len(size)
+        self.x, self.size, self.work = x.swapaxes(0, 1), size, work
+        self.stride, self.dilation, self.pads = stride or ones, dilation or ones, pads or ((0, 0),) * len(size)
+        channels, self.batch, *self.sizes = self.x.shape
+        self.out = tuple(
+            (n + before + after - d * (k - 1) - 1) // s + 1
+            for n, k, s, d, (before, after) in zip(self.sizes, size, self.stride, self.dilation, self.pads, strict=True)
+        )
+        self.width, self.line = channels * math.prod(size), math.prod(self.out[1:])
+        threads = 1 if work is None else work.threads
+        alone = self.width * self.line * self.out[0]
+        self.examples = max(1, min(-(-self.batch // threads), 2**18 // alone))
+        self.rows = -(-self.out[0] // max(-(-alone // 2**18), threads if self.batch == 1 and alone > 2**16 else 1))
+        self.same = self.stride == ones and math.prod(size) == 1 and not any(map(any, self.pads)) and self.x.flags.c_contiguous
+        if self.same:
+            self.examples, self.rows = -(-self.batch // threads), self.out[0]
+        self.parts = -(-self.out[0] // self.rows)
+
+    def __len__(self) -> int:
+        """How many blocks there are."""
+        return -(-self.batch // self.examples) * self.parts
+
+    def block(self, index: int, worker: int = 0) -> tuple[slice, np.ndarray]:
+        """The pixels of a block, and its matrix, which is overwritten by the next block of this worker."""
+        first, top = index // self.parts * self.examples, index % self.parts * self.rows
+        x, rows = self.x[:, first : first + self.examples], min(self.rows, self.out[0] - top)
+        count = x.shape[1] * rows * self.line
+        start = (first * self.out[0] + top) * self.line
+        places = slice(start, start + count)
+        if self.same:
+            return places, self.x.reshape(self.width, -1)[:, places]
+        columns = self.copy_columns(x, top, rows, worker)
+        if math.prod(self.size[:-1]) == 1 and math.prod(self.stride[:-1]) == 1:
+            return places, columns.reshape(self.width, count)
+        out = (rows, *self.out[1:])
+        patches = borrow(self.work, f"patches {worker}", (x.shape[0], *self.size, x.shape[1], *out), x.dtype)
+        for offset in np.ndindex(*self.size[:-1]):
+            steps = [slice(i * d, i * d + (n - 1) * s + 1, s) for i, d, n, s in zip(offset, self.dilation, out, self.stride, strict=False)]
+            patches[(slice(None), *offset)] = columns[(slice(None), slice(None), slice(None), *steps)]
+        return places, patches.reshape(self.width, count)
+
+    def copy_columns(self, x: np.ndarray, top: int, rows: int, worker: int) -> np.ndarray:
+        """The windows along the last axis alone, of the rows that a block needs, padded: [C, last kernel size, N, *rows, last of out]."""
+        span = (rows - 1) * self.stride[0] + self.dilation[0] * (self.size[0] - 1) + 1
+        lines = [span, *(n + before + after for n, (before, after) in zip(self.sizes[1:-1], self.pads[1:-1], strict=True))]
+        starts = [top * self.stride[0] - self.pads[0][0], *(-before for before, _ in self.pads[1:-1])]
+        columns = borrow(self.work, f"columns {worker}", (x.shape[0], self.size[-1], x.shape[1], *lines, self.out[-1]), x.dtype)
+        if any(map(any, self.pads)):
+            columns.fill(0)
+        taken = [slice(max(a, 0), min(a + n, size)) for a, n, size in zip(starts, lines, self.sizes, strict=False)]
+        given = [slice(part.start - a, part.stop - a) for part, a in zip(taken, starts, strict=True)]
+        s, length = self.stride[-1], self.sizes[-1]
+        for i in range(self.size[-1]):
+            offset = i * self.dilation[-1] - self.pads[-1][0]
+            low, high = max(0, -(offset // s)), min(self.out[-1], (length - 1 - offset) // s + 1)
+            if low < high:
+                source = slice(low * s + offset, (high - 1) * s + offset + 1, s)
+                columns[(slice(None), i, slice(None), *given, slice(low, high))] = x[(slice(None), slice(None), *taken, source)]
+        return columns

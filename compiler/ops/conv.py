@@ -54,15 +54,25 @@ def convolve(
 
     The result lies in memory channel by channel, as the products make it.
     """
-    patches = Patches(x, weight.shape[2:], stride, pads, dilation, mode, work)
     filters = weight.reshape(groups, weight.shape[0] // groups, -1)
+    patches = Patches(x, weight.shape[2:], stride, pads, dilation, mode, work, groups == 1 and filters.shape[1] <= 64)
     sizes = patches.out[-(x.ndim - 2) :]
     result = np.empty((weight.shape[0], x.shape[0], *sizes), x.dtype) if out is None else out.swapaxes(0, 1)
     pixels = result.reshape(groups, filters.shape[1], -1)
 
+    lines = [weight[:, :, i].reshape(weight.shape[0], -1) for i in range(patches.size[0])] if patches.by_lines else []
+
     def multiply(worker: int, index: int) -> None:
-        places, matrix = patches.block(index, worker)
-        np.matmul(filters, matrix.reshape(groups, filters.shape[2], -1), out=pixels[:, :, places])
+        if lines:
+            places, views = patches.lines(index, worker)
+            made = pixels[0, :, places].reshape(-1, *views[0].shape[::2]).swapaxes(0, 1)
+            product = borrow(work, f"patches {worker}", made.shape, x.dtype)
+            np.matmul(lines[0], views[0], out=made)
+            for line, view in zip(lines[1:], views[1:], strict=True):
+                made += np.matmul(line, view, out=product)
+        else:
+            places, matrix = patches.block(index, worker)
+            np.matmul(filters, matrix.reshape(groups, filters.shape[2], -1), out=pixels[:, :, places])
         if bias is not None:
             pixels[:, :, places] += bias.reshape(groups, -1, 1)
 

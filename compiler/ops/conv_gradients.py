@@ -82,19 +82,19 @@ def convolve_weight(
         given = borrow(work, "given", given.shape, y.dtype)
         given[...] = y.swapaxes(0, 1)
     given = given.reshape(groups, filters, -1)
-    shape = (threads, groups, filters, patches.width // groups)
+    shape = (threads, groups, patches.width // groups, filters)
     sums, products = borrow(work, "sums", shape, x.dtype), borrow(work, "products", shape, x.dtype)
     sums.fill(0)
 
     def multiply(worker: int, index: int) -> None:
         places, matrix = patches.block(index, worker)
-        np.matmul(given[:, :, places], matrix.reshape(groups, shape[3], -1).swapaxes(1, 2), out=products[worker])
+        np.matmul(matrix.reshape(groups, shape[2], -1), given[:, :, places].swapaxes(1, 2), out=products[worker])
         sums[worker] += products[worker]
 
     share_out(work, multiply, len(patches))
     result = np.empty((y.shape[1], x.shape[1] // groups, *size), x.dtype) if out is None else out
     sums.sum(0, out=products[0])
-    result[...] = products[0].reshape(result.shape)
+    result[...] = products[0].swapaxes(1, 2).reshape(result.shape)
     return result
 
 

@@ -191,7 +191,7 @@ class Patches:
     """The windows of `x` [N, C, *spatial], some of them at a time, as a matrix [C * kernel, pixels].
 
     Pixels are counted through N and the result's sizes `out`. A block holds whole examples, or rows of one, and about 1 MB of f32. Where
-    nothing but `x` itself would be copied, blocks are parts of it.
+    nothing but `x` itself would be copied, blocks are parts of it. `lines` asks for `by_lines`, which is granted where it is faster.
     """
 
     def __init__(
@@ -203,6 +203,7 @@ class Patches:
         dilation: tuple[int, ...] | None,
         mode: str = "zeros",
         work: Any = None,
+        lines: bool = False,
     ) -> None:
         if mode != "zeros":
             x, pads = pad_spatial(x, pads or (), mode), None
@@ -219,7 +220,9 @@ class Patches:
         )
         self.width, self.line = channels * math.prod(size), math.prod(self.out[1:])
         threads = 1 if work is None else work.threads
-        alone = self.width * self.line * self.out[0]
+        deep = channels * size[-1] >= 32 and math.prod(self.out) >= 256
+        self.by_lines = lines and deep and len(size) == 2 and size[0] > 1 and self.stride[0] == 1
+        alone = self.width * self.line * self.out[0] // (size[0] if self.by_lines else 1)
         self.examples = max(1, min(-(-self.batch // threads), 2**18 // alone))
         self.rows = -(-self.out[0] // max(-(-alone // 2**18), threads if self.batch == 1 and alone > 2**16 else 1))
         self.same = self.stride == ones and math.prod(size) == 1 and not any(map(any, self.pads)) and self.x.flags.c_contiguous
@@ -231,24 +234,38 @@ class Patches:
         """How many blocks there are."""
         return -(-self.batch // self.examples) * self.parts
 
-    def block(self, index: int, worker: int = 0) -> tuple[slice, np.ndarray]:
-        """The pixels of a block, and its matrix, which is overwritten by the next block of this worker."""
+    def locate(self, index: int) -> tuple[np.ndarray, int, int, slice]:
+        """The examples of `x` that a block reads, its first row and how many rows of the result, its pixels."""
         first, top = index // self.parts * self.examples, index % self.parts * self.rows
         x, rows = self.x[:, first : first + self.examples], min(self.rows, self.out[0] - top)
-        count = x.shape[1] * rows * self.line
         start = (first * self.out[0] + top) * self.line
-        places = slice(start, start + count)
+        return x, top, rows, slice(start, start + x.shape[1] * rows * self.line)
+
+    def block(self, index: int, worker: int = 0) -> tuple[slice, np.ndarray]:
+        """The pixels of a block, and its matrix, which is overwritten by the next block of this worker."""
+        x, top, rows, places = self.locate(index)
         if self.same:
             return places, self.x.reshape(self.width, -1)[:, places]
         columns = self.copy_columns(x, top, rows, worker)
         if math.prod(self.size[:-1]) == 1 and math.prod(self.stride[:-1]) == 1:
-            return places, columns.reshape(self.width, count)
+            return places, columns.reshape(self.width, -1)
         out = (rows, *self.out[1:])
         patches = borrow(self.work, f"patches {worker}", (x.shape[0], *self.size, x.shape[1], *out), x.dtype)
         for offset in np.ndindex(*self.size[:-1]):
             steps = [slice(i * d, i * d + (n - 1) * s + 1, s) for i, d, n, s in zip(offset, self.dilation, out, self.stride, strict=False)]
             patches[(slice(None), *offset)] = columns[(slice(None), slice(None), slice(None), *steps)]
-        return places, patches.reshape(self.width, count)
+        return places, patches.reshape(self.width, -1)
+
+    def lines(self, index: int, worker: int = 0) -> tuple[slice, list[np.ndarray]]:
+        """The pixels of a block, and for each row of the kernel a view [N, C * last kernel size, pixels of an example].
+
+        There with `by_lines` alone: windows that lie one below the other share their numbers, but the products are smaller.
+        """
+        x, top, rows, places = self.locate(index)
+        columns = self.copy_columns(x, top, rows, worker)
+        starts = [i * self.dilation[0] for i in range(self.size[0])]
+        shape = (columns.shape[0] * columns.shape[1], x.shape[1], rows * self.line)
+        return places, [columns[:, :, :, start : start + rows].reshape(shape).swapaxes(0, 1) for start in starts]
 
     def copy_columns(self, x: np.ndarray, top: int, rows: int, worker: int) -> np.ndarray:
         """The windows along the last axis alone, of the rows that a block needs, padded: [C, last kernel size, N, *rows, last of out]."""

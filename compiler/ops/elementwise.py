@@ -64,9 +64,10 @@ class Scalar(Op):
 
 @emitted
 def keep_where(condition: np.ndarray, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """The floats of `x` where the condition holds, 0 elsewhere: their bits times 0 or 1, which takes an eighth of the time of `np.where`."""
+    """The floats of `x` where the condition holds, 0 elsewhere: their bits times 0 or 1, an eighth of the time of `np.where`."""
     bits = np.int32 if x.itemsize == 4 else np.int64
-    return np.multiply(x.view(bits), condition, out=None if out is None else out.view(bits)).view(x.dtype)
+    result: np.ndarray = np.multiply(x.view(bits), condition, out=None if out is None else out.view(bits)).view(x.dtype)
+    return result
 
 
 @register

@@ -56,7 +56,7 @@ def normalize_batch(
     result = np.empty(channels.shape, x.dtype) if out is None else out.swapaxes(0, 1)
     mean, squares = np.empty((2, x.shape[1]), x.dtype)
 
-    def scale(worker: int, index: int) -> None:
+    def scale(_: int, index: int) -> None:
         block = slice(index * step, (index + 1) * step)
         given, made = (array[block].reshape(-1, count) for array in (channels, result))
         np.sum(given, 1, out=mean[block])

@@ -6,7 +6,7 @@ N = batch, C = channels. An extent is what a dilated kernel spans: dilation (ker
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, final
 
@@ -177,7 +177,7 @@ def borrow(work: Any, slot: str, shape: tuple[int, ...], dtype: Any) -> np.ndarr
 
 
 @emitted
-def share_out(work: Any, function: Callable[[int, int], None], count: int) -> None:
+def share_out(work: Any, function: Any, count: int) -> None:
     """Call function(worker, index) for each index below `count`: in the threads of `work`, or here."""
     if work is None or count == 1:
         for index in range(count):
@@ -212,8 +212,10 @@ class Patches:
             stride, dilation, pads = (1, *(stride or (1,))), (1, *(dilation or (1,))), pads and ((0, 0), *pads)
         ones = (1,) * len(size)
         self.x, self.size, self.work = x.swapaxes(0, 1), size, work
-        self.stride, self.dilation, self.pads = stride or ones, dilation or ones, pads or ((0, 0),) * len(size)
-        channels, self.batch, *self.sizes = self.x.shape
+        self.stride, self.dilation = stride or ones, dilation or ones
+        self.pads: tuple[tuple[int, int], ...] = pads or ((0, 0),) * len(size)
+        self.batch: int = self.x.shape[1]
+        channels, _, *self.sizes = self.x.shape
         self.out = tuple(
             (n + before + after - d * (k - 1) - 1) // s + 1
             for n, k, s, d, (before, after) in zip(self.sizes, size, self.stride, self.dilation, self.pads, strict=True)
@@ -222,13 +224,13 @@ class Patches:
         threads = 1 if work is None else work.threads
         deep = channels * size[-1] >= 32 and math.prod(self.out) >= 256
         self.by_lines = lines and deep and len(size) == 2 and size[0] > 1 and self.stride[0] == 1
-        alone = self.width * self.line * self.out[0] // (size[0] if self.by_lines else 1)
-        self.examples = max(1, min(-(-self.batch // threads), 2**18 // alone))
+        alone = self.width * self.line * self.out[0] * 2 // (size[0] if self.by_lines else 2)
+        self.examples: int = max(1, min(-(-self.batch // threads), 2**18 // alone))
         self.rows = -(-self.out[0] // max(-(-alone // 2**18), threads if self.batch == 1 and alone > 2**16 else 1))
         self.same = self.stride == ones and math.prod(size) == 1 and not any(map(any, self.pads)) and self.x.flags.c_contiguous
         if self.same:
             self.examples, self.rows = -(-self.batch // threads), self.out[0]
-        self.parts = -(-self.out[0] // self.rows)
+        self.parts: int = -(-self.out[0] // self.rows)
 
     def __len__(self) -> int:
         """How many blocks there are."""
@@ -276,12 +278,12 @@ class Patches:
         if any(map(any, self.pads)):
             columns.fill(0)
         taken = [slice(max(a, 0), min(a + n, size)) for a, n, size in zip(starts, lines, self.sizes, strict=False)]
-        given = [slice(part.start - a, part.stop - a) for part, a in zip(taken, starts, strict=True)]
+        given: list[Any] = [slice(part.start - a, part.stop - a) for part, a in zip(taken, starts, strict=True)]
         s, length = self.stride[-1], self.sizes[-1]
         for i in range(self.size[-1]):
             offset = i * self.dilation[-1] - self.pads[-1][0]
             low, high = max(0, -(offset // s)), min(self.out[-1], (length - 1 - offset) // s + 1)
             if low < high:
-                source = slice(low * s + offset, (high - 1) * s + offset + 1, s)
+                source: Any = slice(low * s + offset, (high - 1) * s + offset + 1, s)
                 columns[(slice(None), i, slice(None), *given, slice(low, high))] = x[(slice(None), slice(None), *taken, source)]
         return columns

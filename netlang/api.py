@@ -33,11 +33,13 @@ from netlang.catalog import list_specs
 from netlang.checking import Spec, check
 from netlang.data import register_reader
 from netlang.model import Backend, Model, load
+from netlang.report.gradients import write_gradients_of
 from netlang.runs import replace_epochs
 from netlang.training import (
     CheckpointRecord,
     EvaluationRecord,
     Finished,
+    GradientRecord,
     Notice,
     Record,
     Sampled,
@@ -53,6 +55,7 @@ __all__ = [
     "Diagnostic",
     "EvaluationRecord",
     "Finished",
+    "GradientRecord",
     "Model",
     "Notice",
     "Op",
@@ -91,14 +94,17 @@ def train(
     device: str = "cpu",
     threads: int | None = None,
     max_bytes: int | None = None,
+    watch: Literal["gradients"] | None = None,
+    watch_every: int | None = None,
 ) -> Iterator[Record]:
     """Run a spec's training program; iterating over the records drives it, and the last is Finished or Stopped.
 
     `folder` is made for the run (`runs/<name>/<time>` unless given), or with `resume` is that of the run to go on with. `epochs`
     replaces the length that the spec says. `backend` is torch unless given, `dtype` f32; a resumed run keeps its own. More than
-    `max_bytes` of memory (80 % of what is free unless given) is refused. Raises SpecError.
+    `max_bytes` of memory (80 % of what is free unless given) is refused. With `watch` the norms of the gradients of a scan's states are
+    records too, every `watch_every` iterations (twenty times a run unless given), and files in the run's folder. Raises SpecError.
     """
-    return netlang.training.train(
+    records = netlang.training.train(
         replace_epochs(check(spec, set=set).require(), epochs),
         folder=None if folder is None else Path(folder),
         resume=resume,
@@ -108,7 +114,10 @@ def train(
         device=device,
         threads=threads,
         max_bytes=max_bytes,
+        watch=watch is not None,
+        watch_every=watch_every,
     )
+    return records if watch is None else write_gradients_of(records)
 
 
 def evaluate(

@@ -49,8 +49,9 @@ class BackwardFunction(Function):
         self.learn_sizes(sequences[0], arrays)
         self.allocate()
         for name, slab in carries.items():
-            zeros = f"np.zeros({kernel.shape(slab.type)}, dtype)"
-            kernel.head.add(f"{kernel.arrays[slab]} = {zeros} if {incoming[name]} is None else np.array({incoming[name]}, dtype)")
+            dtype = kernel.dtype(slab.type.dtype)
+            zeros = f"np.zeros({kernel.shape(slab.type)}, {dtype})"
+            kernel.head.add(f"{kernel.arrays[slab]} = {zeros} if {incoming[name]} is None else np.array({incoming[name]}, {dtype})")
         finals, totals = self._collect()
         needed, inward = self._split_after()
         ends = self.ends(kernel.memory.places)

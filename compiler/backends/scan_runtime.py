@@ -31,7 +31,8 @@ ARRAYS: Final = '''class ScanFunction(torch.autograd.Function):
         given += steps_going(valid, given[0].shape[0], ranks, reverse)
         keep = any(ctx.needs_input_grad)
         buffers = ScanBuffers()
-        outputs, *states, saved = forward(*given, *arrays[sequences:], keep, buffers.empty)
+        with np.errstate(all="ignore"):
+            outputs, *states, saved = forward(*given, *arrays[sequences:], keep, buffers.empty)
         buffers.give_back(saved if keep else ())
         result = torch.from_numpy(in_order(outputs, reverse))
         if keep:
@@ -54,7 +55,8 @@ ARRAYS: Final = '''class ScanFunction(torch.autograd.Function):
         inward = any(ctx.needs_input_grad[4 : 4 + ctx.sequences])
         weights = [item.detach().numpy() for item in tensors[ctx.sequences + len(grads) :]]
         buffers = ScanBuffers()
-        found = list(ctx.scan[1](first, *grads, *ctx.given, *weights, ctx.saved, inward, buffers.empty))
+        with np.errstate(all="ignore"):
+            found = list(ctx.scan[1](first, *grads, *ctx.given, *weights, ctx.saved, inward, buffers.empty))
         buffers.give_back()
         for index in range(ctx.sequences):
             if found[index] is not None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,11 +16,12 @@ from netlang.checking import check
 from netlang.cli.exits import Exit
 from netlang.cli.options import json_option, set_option, spec_argument
 from netlang.cli.progress import follow
-from netlang.cli.streams import show_diagnostics, tell, write
+from netlang.cli.streams import has_color, show_diagnostics, table_width, tell, write
 from netlang.curves import write_curves
+from netlang.report.gradients import draw_gradients
 from netlang.runs import find_newest_run, replace_epochs, require_program
 from netlang.samples import write_samples
-from netlang.training import EvaluationRecord, Finished, SampleRecord, Stopped
+from netlang.training import EvaluationRecord, Finished, GradientRecord, Record, SampleRecord, Stopped
 
 F = TypeVar("F", bound=Callable[..., Any])
 NEWEST = ""
@@ -51,6 +53,10 @@ def weights_option(function: F) -> F:
 @click.option("--run", "folder", type=click.Path(path_type=Path), metavar="DIR", help="The folder to make for the run.")
 @click.option("--resume", is_flag=False, flag_value=NEWEST, metavar="[DIR]", help="Go on with a run, the newest of the spec unless given.")
 @click.option("--epochs", type=click.IntRange(1), metavar="NUMBER", help="Replace the length that the spec says.")
+@click.option("--watch", type=click.Choice(["gradients"]), help="Measure how gradients reach back in time: a table, and files in the run.")
+@click.option(
+    "--watch-every", type=click.IntRange(1), metavar="NUMBER", help="Measure every so many iterations, 20 times a run unless given."
+)
 @machine_options
 def train(
     spec: str,
@@ -77,11 +83,23 @@ def train(
             raise click.UsageError("The folder of the run is given twice: --run and --resume.")
         folder = Path(resume) if resume != NEWEST else folder or find_newest_run(checked)
     records = api.train(checked, folder=folder, resume=resume is not None, **options)
+    watched: list[GradientRecord] = []
+    try:
+        return _follow(spec, follow(records, program), watched)
+    finally:
+        if watched:
+            tell(draw_gradients(watched, width=table_width(sys.stderr), color=has_color(sys.stderr)).rstrip("\n"))
+
+
+def _follow(spec: str, records: Iterable[Record], watched: list[GradientRecord]) -> int:
+    """Read the records to their end; what was watched goes into the list."""
     metrics: dict[str, float] = {}
     samples: dict[str, Path] = {}
-    for record in follow(records, program):
+    for record in records:
         if isinstance(record, EvaluationRecord):
             metrics = dict(record.metrics)
+        elif isinstance(record, GradientRecord):
+            watched.append(record)
         elif isinstance(record, SampleRecord):
             samples[record.name] = record.path
         elif isinstance(record, Stopped):

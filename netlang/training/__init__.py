@@ -3,7 +3,17 @@
 from netlang.training.evaluation import evaluate, sample
 from netlang.training.failures import EXIT_CODES
 from netlang.training.memory import require_memory
-from netlang.training.records import CheckpointRecord, EvaluationRecord, Finished, Notice, Record, SampleRecord, StepRecord, Stopped
+from netlang.training.records import (
+    CheckpointRecord,
+    EvaluationRecord,
+    Finished,
+    GradientRecord,
+    Notice,
+    Record,
+    SampleRecord,
+    StepRecord,
+    Stopped,
+)
 from netlang.training.sampling import Sampled, Wanted, name_files
 from netlang.training.start import train
 
@@ -12,6 +22,7 @@ __all__ = [
     "CheckpointRecord",
     "EvaluationRecord",
     "Finished",
+    "GradientRecord",
     "Notice",
     "Record",
     "SampleRecord",

@@ -13,7 +13,9 @@ from compiler.ir.types import DType
 from compiler.passes.retype import retype
 from netlang.training.engine import Engine
 from netlang.training.failures import failure
-from netlang.training.torch_engine import TorchEngine
+from netlang.training.torch_engine import TorchEngine, open_device
+from netlang.training.torch_watch import TorchWatch
+from netlang.training.watch import Watch
 
 BACKENDS: Final = ("torch", "numpy")
 DTYPES: Final = ("f32", "f64")
@@ -29,6 +31,18 @@ def make_engine(checked: Checked, seed: int, total: int, backend: str, device: s
         raise ValueError(f"there is no back end {backend!r} to train with, only {', '.join(BACKENDS)}")
     require_torch()
     return TorchEngine(checked, seed, total, device, threads)
+
+
+def make_watch(checked: Checked, backend: str, device: str) -> Watch:
+    """What watches gradients in a run; SpecError NL735 where there is nothing to watch."""
+    if backend != "torch":
+        raise failure("NL735", "gradients are watched with PyTorch alone", help="train with it: `--backend torch`")
+    require_torch()
+    open_device(device)
+    watch = TorchWatch(checked, device)
+    if not watch.steps:
+        raise failure("NL735", "no step's objective reads a scan", help="the gradients that are watched are those of a scan's states")
+    return watch
 
 
 def require_torch() -> None:

@@ -19,7 +19,16 @@ from netlang.training.checkpoint import KEPT, list_checkpoints, write_checkpoint
 from netlang.training.engine import Engine, NonFinite, Placed
 from netlang.training.failures import failure
 from netlang.training.feed import Evaluation, Feed
-from netlang.training.records import CheckpointRecord, EvaluationRecord, Finished, Record, SampleRecord, StepRecord, Stopped
+from netlang.training.records import (
+    CheckpointRecord,
+    EvaluationRecord,
+    Finished,
+    GradientRecord,
+    Record,
+    SampleRecord,
+    StepRecord,
+    Stopped,
+)
 from netlang.training.run_folder import RunFolder, read_versions
 from netlang.training.sampling import Sampled, Sampler, name_files
 from netlang.training.schedule import is_due
@@ -29,6 +38,7 @@ from netlang.training.state import (
     collect,
     show_constants,
 )
+from netlang.training.watch import Watch
 from netlang.training.weights import encode_weights
 
 SAVE_SECONDS: Final = 60.0
@@ -75,6 +85,8 @@ class Loop:
     save_every: int | None
     saved: int = -1
     saved_at: float = field(default_factory=time.monotonic)
+    watch: Watch | None = None
+    watch_every: int = 1
 
     def run(self, pending: bool = False) -> Iterator[Record]:
         """From the checkpoint last saved (or from nothing) to the end, or to the signal that stops it."""
@@ -112,15 +124,19 @@ class Loop:
             yield self._save(iteration, pending=False)
         yield Finished(iteration, self.feed.epoch, self.folder.path, self._write_weights())
 
-    def _run_steps(self, iteration: int, shared: Inputs, fixed: Placed) -> Iterator[StepRecord]:
+    def _run_steps(self, iteration: int, shared: Inputs, fixed: Placed) -> Iterator[StepRecord | GradientRecord]:
         for index, step in enumerate(self.program.steps):
             if not is_due(step, iteration):
                 continue
-            for _ in range(step.repeat):
+            for number in range(step.repeat):
                 began = time.perf_counter()
-                inputs = shared if step.repeat == 1 else Inputs(self.feed, self.engine, fixed)
+                inputs = (shared if step.repeat == 1 else Inputs(self.feed, self.engine, fixed)).read(step.graph)
+                if self.watch is not None and index in self.watch.steps and number == 0 and iteration % self.watch_every == 0:
+                    norms = self.watch.measure(index, inputs, self.engine.weights())
+                    yield GradientRecord(iteration + 1, self.feed.epoch, step.name, norms)
+                    began = time.perf_counter()
                 try:
-                    update = self.engine.update(index, inputs.read(step.graph), iteration, self.total)
+                    update = self.engine.update(index, inputs, iteration, self.total)
                 except NonFinite as error:
                     raise self._not_finite(error, step, iteration) from error
                 seconds = time.perf_counter() - began

@@ -5,7 +5,7 @@ Iterations and epochs count what is finished: the first record of a run has iter
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, TypeAlias, final
@@ -26,6 +26,22 @@ class StepRecord:
     learning_rate: float
     gradient_norm: float
     seconds: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class GradientRecord:
+    """How the gradient of a step's objective reaches back in time, just before the step's update.
+
+    `norms` has for each state of a scan (`reader.states.h`) the L2 norm of the gradient with respect to it after each time step, in
+    the order in which the scan runs, a mean over the batch.
+    """
+
+    kind: ClassVar[str] = "gradients"
+    iteration: int
+    epoch: int
+    step: str
+    norms: Mapping[str, Sequence[float]]
 
 
 @final
@@ -94,4 +110,4 @@ class Finished:
     weights: Mapping[str, Path]
 
 
-Record: TypeAlias = StepRecord | EvaluationRecord | SampleRecord | CheckpointRecord | Notice | Stopped | Finished
+Record: TypeAlias = StepRecord | GradientRecord | EvaluationRecord | SampleRecord | CheckpointRecord | Notice | Stopped | Finished

@@ -21,7 +21,7 @@ from typing import Any, Final, final
 from compiler.diagnostics import SpecError
 from netlang.training.durable import replace, saving_failed
 from netlang.training.failures import failure
-from netlang.training.records import EvaluationRecord, StepRecord
+from netlang.training.records import EvaluationRecord, GradientRecord, StepRecord
 
 METRICS: Final = "metrics.jsonl"
 MOST_ATTEMPTS: Final = 1000
@@ -47,7 +47,7 @@ class RunFolder:
         os.close(self._log)
         os.close(self._lock)
 
-    def log(self, record: StepRecord | EvaluationRecord) -> None:
+    def log(self, record: StepRecord | GradientRecord | EvaluationRecord) -> None:
         """One line; it is with the operating system when this returns, so a killed process loses none."""
         values = {"kind": record.kind} | {item.name: getattr(record, item.name) for item in fields(record)}
         line = json.dumps(values, default=dict).encode() + b"\n"

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Final, final
 
 from compiler.front.checked import Checked
 from compiler.ir.training import Program
 from netlang.training.checkpoint import clean, load_newest, set_aside
-from netlang.training.engines import in_numbers_of, make_engine
+from netlang.training.engines import in_numbers_of, make_engine, make_watch
 from netlang.training.failures import failure
 from netlang.training.feed import TRAIN, Evaluation, Feed
 from netlang.training.loop import Loop
@@ -23,6 +23,9 @@ from netlang.training.sampling import Sampler, require_samples
 from netlang.training.schedule import count_iterations
 from netlang.training.signals import StopRequest
 from netlang.training.state import SPEC, compare_run, read_progress, require_same_run, restore, show_constants, spec_text
+
+WATCHED: Final = 20
+"""How often a run measures gradients where nothing else is said."""
 
 
 @final
@@ -36,6 +39,8 @@ class _Settings:
     device: str
     threads: int | None
     save_every: int | None
+    watch: bool
+    watch_every: int | None
 
 
 def train(
@@ -50,19 +55,22 @@ def train(
     threads: int | None = None,
     max_bytes: int | None = None,
     save_every: int | None = None,
+    watch: bool = False,
+    watch_every: int | None = None,
 ) -> Iterator[Record]:
     """Run the spec's training program; the last record is Finished or Stopped. Nothing happens before the first record is asked for.
 
     `folder` is the run's folder: a new one, or with `resume` the one to go on with. `backend` is torch or numpy, `dtype` f32 or f64 in
     place of the spec's f32; the run's own where it is resumed, else torch and f32. A checkpoint is taken every `save_every` iterations
-    (unless given, as the spec says or every 60 s), at the end, and on SIGTERM or SIGINT. Raises SpecError (codes NL5xx, NL6xx, NL7xx).
+    (unless given, as the spec says or every 60 s), at the end, and on SIGTERM or SIGINT. With `watch` the gradients of a scan's states
+    are measured every `watch_every` iterations (twenty times a run unless given). Raises SpecError (codes NL5xx, NL6xx, NL7xx).
     """
     program = checked.require().program
     if program is None:
         raise failure("NL710", f"`{checked.name[:100]}` has no training program", help="add a section `train`")
     require_samples(checked)
     require_memory(checked, program.batch, max_bytes)
-    settings = _Settings(seed, backend, dtype, device, threads, save_every)
+    settings = _Settings(seed, backend, dtype, device, threads, save_every, watch, watch_every)
     yield from _continue(checked, program, folder, settings) if resume else _start(checked, program, folder, settings)
 
 
@@ -70,6 +78,7 @@ def _start(checked: Checked, program: Program, folder: Path | None, settings: _S
     seed, device = program.seed if settings.seed is None else settings.seed, settings.device
     backend, dtype = settings.backend or "torch", settings.dtype or "f32"
     checked = in_numbers_of(checked, dtype)
+    watch = make_watch(checked, backend, device) if settings.watch else None
     feed, evaluation = Feed(checked, seed), Evaluation(checked)
     total = count_total(program, feed)
     engine = make_engine(checked, seed, total, backend, device, settings.threads)
@@ -80,9 +89,9 @@ def _start(checked: Checked, program: Program, folder: Path | None, settings: _S
         )
         run.write("environment.json", (json.dumps(environment, indent=1) + "\n").encode())
         sampler = Sampler(checked, engine, evaluation, seed)
-        yield from Loop(
-            checked, program, engine, feed, evaluation, sampler, run, stop, seed, dtype, device, total, settings.save_every
-        ).run()
+        loop = Loop(checked, program, engine, feed, evaluation, sampler, run, stop, seed, dtype, device, total, settings.save_every)
+        loop.watch, loop.watch_every = watch, _watch_every(total, settings)
+        yield from loop.run()
 
 
 def _continue(checked: Checked, program: Program, folder: Path | None, settings: _Settings) -> Iterator[Record]:
@@ -95,6 +104,7 @@ def _continue(checked: Checked, program: Program, folder: Path | None, settings:
         require_same_run(checked, checkpoint, progress, seed=settings.seed, backend=settings.backend, dtype=settings.dtype)
         checked = in_numbers_of(checked, progress.dtype)
         seed, device = progress.seed, settings.device
+        watch = make_watch(checked, progress.backend, device) if settings.watch else None
         feed, evaluation = Feed(checked, seed), Evaluation(checked)
         total = count_total(program, feed)
         threads = progress.threads if settings.threads is None else settings.threads
@@ -120,7 +130,12 @@ def _continue(checked: Checked, program: Program, folder: Path | None, settings:
                 settings.save_every,
                 checkpoint.iteration,
             )
+            loop.watch, loop.watch_every = watch, _watch_every(total, settings)
             yield from loop.run(progress.pending)
+
+
+def _watch_every(total: int, settings: _Settings) -> int:
+    return max(total // WATCHED, 1) if settings.watch_every is None else settings.watch_every
 
 
 def count_total(program: Program, feed: Feed) -> int:

@@ -51,7 +51,7 @@ def compile_torch(checked: Checked, seed: int, plan: ProgramPlan) -> TorchFuncti
     networks = program_networks(checked)
     wanted = [*list_plan(plan), *list_others(program)]
     graphs = with_own_names([with_rows(mark_differentiable(graph)) for graph in wanted], set(networks))
-    loaded = _load([*networks.values(), *graphs])
+    loaded = load_quietly([*networks.values(), *graphs])
     modules = {name: loaded.networks[name] for name in networks}
     for name, graph in networks.items():
         if any(item.type.dtype is DType.f64 for _, item in owned_parameters(graph)):
@@ -62,7 +62,7 @@ def compile_torch(checked: Checked, seed: int, plan: ProgramPlan) -> TorchFuncti
     return TorchFunctions(modules, name_plan(plan, functions[:count]), name_others(program, functions[count:]))
 
 
-def _load(graphs: list[Graph]) -> TorchModules:
+def load_quietly(graphs: list[Graph]) -> TorchModules:
     """The printed file, running; torch draws first weights of its own, which must not disturb the caller's generator."""
     import torch
 

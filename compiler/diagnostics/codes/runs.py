@@ -306,4 +306,15 @@ Bad:
 Good:
     netlang plot runs/lenet5/20260101-120000""",
     ),
+    Code(
+        "NL735",
+        "no gradients to watch",
+        """`--watch gradients` measures how the gradient of an objective reaches back through the states of a scan. There must be a step
+whose objective reads a scan, and PyTorch computes it.
+
+Bad:
+    netlang train lenet5 --watch gradients
+Good:
+    netlang train rnn/adding --watch gradients""",
+    ),
 )

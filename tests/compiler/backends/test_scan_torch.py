@@ -138,3 +138,12 @@ def test_gradients_are_by_whichever_is_faster_on_the_cpu(call: str, printed: boo
             pending += [item for item, _ in node.next_functions]
     assert any("ScanFunction" in node.name() for node in seen) == printed
     assert_close(results, run_scan(made, [x], [None] * len(made.states), list(weights.values())), 1e-10)
+
+
+def test_numbers_that_overflow_are_no_warnings() -> None:
+    """As with torch's own operations; warnings are errors here."""
+    _, scan, x, weights = prepared("rnn(3, activation=relu)", 2, 400)
+    large = {key: item.detach().abs().mul(1e6).requires_grad_() for key, item in weights.items()}
+    outputs, *_ = scan(x.detach().abs(), **large)
+    assert not bool(torch.isfinite(outputs).all())
+    torch.autograd.grad(outputs.sum(), list(large.values()))

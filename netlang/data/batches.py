@@ -30,22 +30,33 @@ class Position(NamedTuple):
 class Batches:
     """An endless row of batches; iterating yields what is left of the current epoch.
 
-    `seed` may be several numbers (the run's seed and the source's number), so that two sources are shuffled each on its own.
+    `seed` may be several numbers (the run's seed and the source's number), so that two sources are shuffled each on its own. With
+    `streams` nothing is shuffled and every row goes on, from batch to batch, through a part of the data of its own.
     """
 
-    def __init__(self, arrays: Arrays, batch: int, seed: int | tuple[int, ...], *, shuffle: bool = True, drop_last: bool = False) -> None:
+    def __init__(
+        self,
+        arrays: Arrays,
+        batch: int,
+        seed: int | tuple[int, ...],
+        *,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        streams: bool = False,
+    ) -> None:
         self.arrays = dict(arrays)
         self.count = count_samples(arrays)
         if batch < 1:
             raise ReaderError(f"a batch of {batch} samples holds nothing", attribute="batch", code="NL507")
-        if self.count == 0 or (drop_last and self.count < batch):
+        if self.count == 0 or ((drop_last or streams) and self.count < batch):
             raise ReaderError(
                 f"{self.count} samples do not fill a batch of {batch}", help="make the batch smaller", attribute="batch", code="NL507"
             )
         self.batch = batch
         self.seed = seed if isinstance(seed, tuple) else (seed,)
-        self.shuffle = shuffle
-        self.drop_last = drop_last
+        self.shuffle = shuffle or streams
+        self.drop_last = drop_last or streams
+        self.streams = streams
         self._epoch = 0
         self._index = 0
 
@@ -84,6 +95,8 @@ class Batches:
 
     @cached_property
     def _order(self) -> NDArray[np.intp]:
+        if self.streams:
+            return np.arange(self._used).reshape(self.batch, -1).T.reshape(-1)
         return permute(self.count, (*self.seed, self._epoch))
 
     def _move(self, epoch: int, index: int) -> None:

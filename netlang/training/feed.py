@@ -56,6 +56,7 @@ class Feed:
     """The training data of a run.
 
     Where one size N serves several things (two sources, or data and draws), an epoch's incomplete last batch is left out.
+    Where states are carried, each row of a batch follows on the same row of the batch before, as windows of a text do.
     """
 
     def __init__(self, checked: Checked, seed: int) -> None:
@@ -65,11 +66,12 @@ class Feed:
         assert program is not None
         sampled, self.fixed = needed_arrays(checked, TRAIN, iter([step.graph for step in program.steps]))
         whole = len(sampled) > 1 or program.draws is not None
+        streams = program.carry is not None
         order = list(checked.readers)
         self.sources: dict[str, Batches] = {}
         for source, arrays in sampled.items():
             try:
-                self.sources[source] = Batches(arrays, program.batch, (seed, order.index(source)), drop_last=whole)
+                self.sources[source] = Batches(arrays, program.batch, (seed, order.index(source)), drop_last=whole, streams=streams)
             except ReaderError as error:
                 raise _failed(checked, source, error) from error
         self.source_of = {name: source for source, arrays in sampled.items() for name in arrays}

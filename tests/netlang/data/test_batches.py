@@ -93,3 +93,13 @@ def test_fields_of_unequal_length_are_named() -> None:
         count_samples({"a": np.zeros(2), "b": np.zeros(3)})
     with pytest.raises(ReaderError, match="without fields"):
         count_samples({})
+
+
+def test_rows_of_streams_go_on_from_batch_to_batch() -> None:
+    numbers = np.arange(14)
+    batches = Batches({"x": numbers}, 3, 0, streams=True)
+    assert [batch["x"].tolist() for batch in batches] == [[0, 4, 8], [1, 5, 9], [2, 6, 10], [3, 7, 11]]
+    assert batches.position == (1, 0)
+    assert batches.next_batch()["x"].tolist() == [0, 4, 8]
+    with pytest.raises(ReaderError, match="do not fill a batch"):
+        Batches({"x": numbers}, 15, 0, streams=True)

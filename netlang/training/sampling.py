@@ -88,7 +88,7 @@ class Sampler:
         generator = np.random.default_rng(derive_seed(self._seed, Purpose.EVALUATION))
         carried = sample.graph.outputs.keys() - {LOGITS}
         states = self._engine.compute(START, {}, 1) if carried else {}
-        numbers = encode(text or BEGINNING)
+        numbers = encode(text or BEGINNING)[0 if carried else -longest :]
         written = []
         for _ in range(length):
             given = {sample.field: numbers[None]} | {key: states[key] for key in carried}

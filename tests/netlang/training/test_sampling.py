@@ -16,7 +16,7 @@ from compiler.diagnostics import SpecError
 from compiler.front.checked import Checked, check
 from netlang.data import READERS
 from netlang.data.sequences import ALPHABET
-from netlang.training import EvaluationRecord, SampleRecord, StepRecord, Wanted, sample, train
+from netlang.training import EvaluationRecord, SampleRecord, StepRecord, Wanted, sample, sampling, train
 from netlang.training.checkpoint import list_checkpoints
 from netlang.training.sampling import draw_number
 from tests.netlang.training.runs import ADVERSARIAL, digest_state, make, only, read_log, run
@@ -71,7 +71,7 @@ LET
     words: generate(CALL.logits, prompt="the ", length=20, temperature=0.7)
 """
 CARRIED = {
-    "STATE": ', h: "[N, 16]"',
+    "STATE": ", h: [N, 16]",
     "FIRST": ", h=h",
     "LET": "  carry: {h: out.h}\n  let:\n    h: full(0, N, 16)\n    out: net(text, h)",
     "CALL": "out",
@@ -93,6 +93,18 @@ def make_text(folder: Path, parts: dict[str, str]) -> Checked:
     (folder / "words.txt").write_text("the cat sat on the mat. the dog sat on the log. " * 6)
     (folder / "words.yaml").write_text(text)
     return check(folder / "words.yaml", readers=READERS).require()
+
+
+def show(folder: Path, *names: str, **settings: Any) -> dict[str, np.ndarray[Any, Any]]:
+    """Samples that are arrays."""
+    found = sample(make(SEEN), folder, names, threads=1, **settings)
+    return {name: value for name, value in found.items() if not isinstance(value, str)}
+
+
+def write(checked: Checked, folder: Path, **settings: Any) -> str:
+    found = sample(checked, folder, threads=1, **settings)["words"]
+    assert isinstance(found, str)
+    return found
 
 
 def read(path: Path) -> np.ndarray[Any, Any]:
@@ -120,16 +132,15 @@ def test_samples_change_nothing(backend: str, tmp_path: Path) -> None:
 
 
 def test_a_sample_does_not_depend_on_the_others(folder: Path) -> None:
-    together = sample(make(SEEN), folder, threads=1)
+    together = show(folder)
     assert list(together) == ["made", "real", "faces", "one"]
     for name, value in together.items():
-        np.testing.assert_array_equal(sample(make(SEEN), folder, [name], threads=1)[name], value)
-    np.testing.assert_array_equal(sample(make(SEEN), folder, ["faces"], threads=1, seed=1)["faces"].shape, together["faces"].shape)
-    assert (sample(make(SEEN), folder, ["faces"], threads=1, seed=1)["faces"] != together["faces"]).any()
+        np.testing.assert_array_equal(show(folder, name)[name], value)
+    assert (show(folder, "faces", seed=1)["faces"] != together["faces"]).any()
 
 
 def test_samples_are_those_of_the_run_and_of_its_checkpoint(folder: Path, tmp_path: Path) -> None:
-    faces = sample(make(SEEN), folder, ["faces"], threads=1)["faces"]
+    faces = show(folder, "faces")["faces"]
     assert faces.shape == (64, 3, 2, 2)
     last = read(folder / "samples" / "faces-000012.png")
     np.testing.assert_array_equal(last[0:2, 0:2], np.rint(faces[0].transpose(1, 2, 0) * 255))
@@ -139,26 +150,24 @@ def test_samples_are_those_of_the_run_and_of_its_checkpoint(folder: Path, tmp_pa
     copy.mkdir(parents=True)
     for path in newest.iterdir():
         (copy / path.name).write_bytes(path.read_bytes())
-    np.testing.assert_array_equal(sample(make(SEEN), tmp_path / "unfinished", ["faces"], threads=1)["faces"], faces)
-    np.testing.assert_array_equal(sample(make(SEEN), folder / "F.safetensors", ["faces"], threads=1)["faces"], faces)
+    for weights in (tmp_path / "unfinished", folder / "F.safetensors"):
+        np.testing.assert_array_equal(show(weights, "faces")["faces"], faces)
 
 
 def test_how_many(folder: Path) -> None:
-    found = sample(make(SEEN), folder, wanted=Wanted(count=7), threads=1)
+    found = show(folder, wanted=Wanted(count=7))
     assert {name: value.shape[0] for name, value in found.items()} == {"made": 7, "real": 7, "faces": 7, "one": 1}
-    assert {name: value.shape[0] for name, value in sample(make(SEEN), folder, threads=1).items()} == {
-        "made": 1024, "real": 100, "faces": 64, "one": 1,
-    }  # fmt: skip
+    assert {name: value.shape[0] for name, value in show(folder).items()} == {"made": 1024, "real": 100, "faces": 64, "one": 1}
 
 
-def test_both_back_ends_show_the_same_data_and_weights(folder: Path) -> None:
-    found = [sample(make(SEEN), folder, ["real"], backend=backend)["real"] for backend in ("torch", "numpy")]
-    np.testing.assert_array_equal(*found)
-    assert sample(make(SEEN), folder, ["faces"], backend="numpy", dtype="f64")["faces"].dtype == np.float64
+def test_both_back_ends_show_the_same_data(folder: Path) -> None:
+    real = show(folder, "real")["real"]
+    np.testing.assert_array_equal(show(folder, "real", backend="numpy")["real"], real)
+    assert show(folder, backend="numpy")["faces"].shape == (64, 3, 2, 2)
 
 
 @pytest.mark.parametrize("stop_at", [SampleRecord, EvaluationRecord, StepRecord])
-def test_stopping_around_an_evaluation_changes_nothing(stop_at: type, tmp_path: Path) -> None:
+def test_stopping_around_an_evaluation_changes_nothing(stop_at: type[SampleRecord | EvaluationRecord | StepRecord], tmp_path: Path) -> None:
     checked = make(SEEN + "  metrics:\n    gap: mean(D(point))\n")
     stopped = False
     for record in train(checked, folder=tmp_path / "run", threads=1):
@@ -185,23 +194,34 @@ def test_text_with_a_window_and_with_states(tmp_path: Path) -> None:
     text = written[-1].path.read_text()
     assert written[-1].path.name == f"words-{written[-1].iteration:06d}.txt"
     assert (text[:4], len(text)) == ("the ", 4 + 20 + 1)
-    found = sample(window, tmp_path / "run", threads=1)["words"]
+    found = write(window, tmp_path / "run")
     assert found + "\n" == text
-    assert sample(window, tmp_path / "run", backend="numpy")["words"] == found
+    assert write(window, tmp_path / "run", backend="numpy") == found
     short = Wanted(prompt="", length=5)
-    by_window, by_states = (sample(item, tmp_path / "run", wanted=short)["words"] for item in (window, carried))
+    by_window, by_states = (write(item, tmp_path / "run", wanted=short) for item in (window, carried))
     assert by_window == by_states, "as long as the window holds all of the text, both are the same"
     assert len(by_window) == 5
-    assert sample(carried, tmp_path / "run", backend="numpy", wanted=short)["words"] == by_states
+    assert write(carried, tmp_path / "run", backend="numpy", wanted=short) == by_states
     run(carried, tmp_path / "carried")
     assert len(list((tmp_path / "carried" / "samples").iterdir())) == 2
 
 
-def test_states_reach_further_back_than_a_window(tmp_path: Path) -> None:
-    carried, window = make_text(tmp_path, CARRIED), make_text(tmp_path, WINDOW)
+def test_states_reach_further_back_than_a_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    carried, window = (make_text(tmp_path, parts | {"length=6": "length=2"}) for parts in (CARRIED, WINDOW))
     run(carried, tmp_path / "run")
-    ends = [Wanted(prompt=first + " " * 6, length=1, temperature=0) for first in ("the log", "zebra!")]
-    assert len({sample(window, tmp_path / "run", wanted=item)["words"][-1] for item in ends}) == 1
+    told: list[np.ndarray[Any, Any]] = []
+
+    def look(logits: np.ndarray[Any, Any], *_: object) -> int:
+        told.append(logits)
+        return 5
+
+    monkeypatch.setattr(sampling, "draw_number", look)
+    for checked in (carried, window):
+        for prompt in ("the log  ", "zebra!!  "):
+            assert write(checked, tmp_path / "run", wanted=Wanted(prompt=prompt, length=3)) == prompt + ALPHABET[5] * 3
+    by_states, by_window = np.array(told).reshape(2, 2, 3, 96)
+    assert (abs(by_states[0] - by_states[1]).max(1) > 0).all(), "the state knows the beginning of the prompt"
+    np.testing.assert_array_equal(*by_window)
 
 
 def test_likely_characters_are_drawn_often() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -31,14 +32,17 @@ def nursery() -> Iterator[Nursery]:
     made.close()
 
 
-def kill(nursery: Nursery, spec: Path, folder: Path, generator: random.Random, *, longest: float) -> bool:
-    """Start or resume a run and kill it, half the time while it saves; whether it ended before."""
+def go_on(nursery: Nursery, spec: Path, folder: Path) -> int:
+    """Resume a run, or start it anew where it was killed before its first checkpoint; its process."""
     resume = bool(list_checkpoints(folder))
     if not resume and folder.exists():
-        for path in sorted(folder.rglob("*"), reverse=True):
-            path.rmdir() if path.is_dir() else path.unlink()
-        folder.rmdir()
-    process = nursery.start(spec, folder, resume=resume, save_every=SAVE_EVERY)
+        shutil.rmtree(folder)
+    return nursery.start(spec, folder, resume=resume, save_every=SAVE_EVERY)
+
+
+def kill(nursery: Nursery, spec: Path, folder: Path, generator: random.Random, *, longest: float) -> bool:
+    """Start or resume a run and kill it, half the time while it saves; whether it ended before."""
+    process = go_on(nursery, spec, folder)
     wait_for(lambda: (folder / "metrics.jsonl").exists())
     time.sleep(generator.uniform(0, longest))
     if generator.random() < 0.5:
@@ -73,7 +77,7 @@ def kill_and_compare(nursery: Nursery, text: str, folder: Path, kills: int, seed
             break
         lost = len(read_log(folder / "killed")) and steps_done(folder / "killed") - saved_iteration(folder / "killed")
         assert lost <= SAVE_EVERY, "more than an interval of work is lost"
-    nursery.start(spec, folder / "killed", resume=True, save_every=SAVE_EVERY)
+    go_on(nursery, spec, folder / "killed")
     assert nursery.wait() == 0
     assert digest_state(folder / "killed") == digest_state(folder / "whole")
     assert read_log(folder / "killed") == read_log(folder / "whole")

@@ -21,12 +21,13 @@ from compiler.backends.torch_source import print_torch
 from compiler.emit.numpy_file import numpy_file
 from compiler.emit.torch_file import torch_file
 from compiler.front.checked import Checked
-from compiler.ir.graph import Call, Graph, Value, called_networks, owned_parameters
+from compiler.ir.graph import Call, Graph, called_networks, owned_parameters
 from compiler.ir.training import Step
 from compiler.ir.types import TensorType
 from compiler.passes.autodiff import DerivativeError
 from compiler.passes.expand import calling_order
 from compiler.passes.inline import inline
+from compiler.passes.lift_draws import lift_draws
 from compiler.passes.program_plan import plan_apart
 from compiler.passes.step_gradient import step_gradient
 from compiler.source import Span
@@ -141,7 +142,7 @@ def _compare_steps(checked: Checked, batch: int, seed: int, left_out: list[str])
     program = checked.program
     assert program is not None
     trained = frozenset(name for step in program.steps for name in step.update)
-    lifted = [dataclasses.replace(step, graph=with_rows(lift_draws(step.graph))) for step in program.steps]
+    lifted = [dataclasses.replace(step, graph=with_rows(lift_draws(step.graph)[0])) for step in program.steps]
     lifted_program = dataclasses.replace(program, steps=tuple(lifted), draws=None, metrics={})
     functions = compile_torch(dataclasses.replace(checked, program=lifted_program), seed, plan_apart(lifted_program))
     start = draw_weights(checked, seed)
@@ -195,22 +196,6 @@ def _step_torch(
 def draws_inside(graph: Graph) -> bool:
     """Whether a network or block that is in the graph's reach, itself included, makes random numbers."""
     return any(node.op.random and not node.operands for inner in calling_order(graph) if inner.kind != "step" for node in inner.nodes)
-
-
-def lift_draws(graph: Graph) -> Graph:
-    """The graph with inputs in place of the random numbers that it draws itself."""
-    drawn = [node for node in graph.nodes if node.op.random and not node.operands]
-    if not drawn:
-        return graph
-    results = {value: Value(value.type, f"drawn_{index}") for index, node in enumerate(drawn) for value in node.results}
-    nodes = [
-        dataclasses.replace(node, operands=tuple(results.get(value, value) for value in node.operands))
-        for node in graph.nodes
-        if node not in drawn
-    ]
-    outputs = {name: results.get(value, value) for name, value in graph.outputs.items()}
-    entries = {name: results.get(value, value) for name, value in graph.entries.items()}
-    return dataclasses.replace(graph, inputs=[*graph.inputs, *results.values()], nodes=nodes, outputs=outputs, entries=entries)
 
 
 def choose_size(graph: Graph, batch: int) -> int:

@@ -1,7 +1,8 @@
 """What an iteration of a training program computes, and in which order: the plan that back ends run and print.
 
-Contract: a step's graph in the plan reads, besides its own inputs, shared values (see share.py) and replayed ones under new names, and
-computes the same objective. Plans of flat graphs, in which a step computes its gradients, and of graphs with calls are made alike.
+Contract: a step's graph in the plan reads, besides its own inputs, what it draws, shared values (see share.py) and replayed ones under
+new names, and computes the same objective. Plans of flat graphs, in which a step computes its gradients, and of graphs with calls are
+made alike.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from compiler.ir.graph import Graph, Node, Value
 from compiler.ir.prune import prune_inputs
 from compiler.ir.training import Lbfgs, Program, Step
 from compiler.ops.program import Replay
+from compiler.passes.lift_draws import lift_draws
 from compiler.passes.share import Shared, Unit, share
 
 NOTHING: Final[frozenset[str]] = frozenset()
@@ -34,10 +36,14 @@ class Replayed:
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class ProgramPlan:
-    """The graphs of an iteration: carried states first, then each step after what its buffers take; shared ones when first read."""
+    """The graphs of an iteration: carried states first, then each step after what its buffers take; shared ones when first read.
+
+    `drawn` are what each step draws for itself, by the input that reads it, in every evaluation anew.
+    """
 
     shared: tuple[Shared, ...]
     carry: Graph | None
+    drawn: tuple[Graph | None, ...]
     replayed: tuple[Replayed | None, ...]
     steps: tuple[Graph, ...]
 
@@ -77,8 +83,11 @@ def plan_program(program: Program, fixed: Collection[str], flatten: Flatten | No
     if program.carry is not None:
         add(program.carry.following, None, None)
     held: list[Mapping[str, int]] = []
+    drawn: list[Graph | None] = []
     for step in program.steps:
-        graph, sources, buffers = cut_replays(step.graph)
+        lifted, draws = lift_draws(step.graph)
+        drawn.append(draws)
+        graph, sources, buffers = cut_replays(lifted)
         held.append(buffers)
         if sources is not None:
             add(sources, None, step)
@@ -91,7 +100,7 @@ def plan_program(program: Program, fixed: Collection[str], flatten: Flatten | No
     for sizes in held:
         replayed.append(Replayed(next(graphs), sizes) if sizes else None)
         steps.append(next(graphs))
-    return ProgramPlan(sharing.shared, carry, tuple(replayed), tuple(steps))
+    return ProgramPlan(sharing.shared, carry, tuple(drawn), tuple(replayed), tuple(steps))
 
 
 def plan_spec(checked: Checked, flatten: Flatten | None = None) -> ProgramPlan:
@@ -108,8 +117,9 @@ def plan_spec(checked: Checked, flatten: Flatten | None = None) -> ProgramPlan:
 
 
 def plan_apart(program: Program) -> ProgramPlan:
-    """The plan in which every step computes for itself all that it needs; for programs without buffers and carried states."""
-    return ProgramPlan((), None, (None,) * len(program.steps), tuple(step.graph for step in program.steps))
+    """The plan in which every step computes for itself all that it needs; of programs without own draws, buffers and carried states."""
+    none = (None,) * len(program.steps)
+    return ProgramPlan((), None, none, none, tuple(step.graph for step in program.steps))
 
 
 def name_input(source: str, field: str) -> str:

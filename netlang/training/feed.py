@@ -15,6 +15,7 @@ from compiler.front.program_names import SPLITS
 from compiler.front.readers import ReaderError
 from compiler.ir.graph import Graph
 from compiler.ir.training import Text
+from compiler.passes.lift_draws import is_lifted
 from compiler.passes.program_plan import name_input
 from netlang.data.fields import COUNT, read_arrays
 from netlang.training.failures import failure
@@ -65,8 +66,9 @@ class Feed:
         program = checked.require().program
         assert program is not None
         sampled, self.fixed = needed_arrays(checked, TRAIN, iter([step.graph for step in program.steps]))
-        whole = len(sampled) > 1 or program.draws is not None
         streams = program.carry is not None
+        draws = program.draws is not None or any(is_lifted(node) for step in program.steps for node in step.graph.nodes)
+        whole = len(sampled) > 1 or draws or streams
         order = list(checked.readers)
         self.sources: dict[str, Batches] = {}
         for source, arrays in sampled.items():

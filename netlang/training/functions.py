@@ -41,16 +41,14 @@ class PlanFunctions:
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class OtherFunctions:
-    """What a run computes besides: samples, first states and draws come by name, metrics and first values of variables as they are.
+    """What a run computes besides: samples and first carried states, both by name, and metrics as they are.
 
     The first carried states are among the samples too, as `START`.
     """
 
     metrics: Mapping[str, Function]
     samples: Mapping[str, Function]
-    variables: Mapping[str, Function]
     start: Function | None
-    draw: Function | None
 
 
 def list_plan(plan: ProgramPlan) -> list[Graph]:
@@ -71,22 +69,17 @@ def name_plan(plan: ProgramPlan, functions: list[Function]) -> PlanFunctions:
 def list_others(program: Program) -> list[Graph]:
     """The graphs that belong to no plan, in the order in which `name_others` takes their functions."""
     start = [] if program.carry is None else [program.carry.start]
-    draws = [] if program.draws is None else [program.draws]
-    firsts = [item.init for item in program.variables.values()]
-    return [*program.metrics.values(), *firsts, *(item.graph for item in program.samples.values()), *start, *draws]
+    return [*program.metrics.values(), *(item.graph for item in program.samples.values()), *start]
 
 
 def name_others(program: Program, functions: list[Function]) -> OtherFunctions:
     """The functions of `list_others(program)` by what they are for."""
-    plain = iter(functions)
-    metrics = {name: next(plain) for name in program.metrics}
-    variables = {name: next(plain) for name in program.variables}
-    graphs = list_others(program)[len(metrics) + len(variables) :]
-    named = iter([name_results(function, graph) for function, graph in zip(plain, graphs, strict=True)])
+    metrics = dict(zip(program.metrics, functions, strict=False))
+    rest = zip(functions, list_others(program), strict=True)
+    named = iter([name_results(function, graph) for function, graph in rest][len(metrics) :])
     samples = {name: next(named) for name in program.samples}
     start = None if program.carry is None else next(named)
-    samples |= {} if start is None else {START: start}
-    return OtherFunctions(metrics, samples, variables, start, None if program.draws is None else next(named))
+    return OtherFunctions(metrics, samples | ({} if start is None else {START: start}), start)
 
 
 def program_networks(checked: Checked) -> dict[str, Graph]:

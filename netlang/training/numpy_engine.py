@@ -1,7 +1,7 @@
 """Trains with NumPy alone, or with CuPy in its place: printed steps give gradients, `numpy_optimizers` update in place.
 
-Every evaluation that draws has a generator of its own, PCG64 (CuPy: its default) seeded with the run's seed, the purpose and a count, so
-the count is the whole random state. Non-goals: several devices.
+Every evaluation in which a network draws has a generator of its own, PCG64 (CuPy: its default) seeded with the run's seed, the purpose
+and a count, so the count is the whole random state. Non-goals: several devices.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from compiler.ir.types import DType
 from compiler.passes.program_plan import plan_spec, training_networks
 from compiler.passes.share import draws_in
 from netlang.training.blas import read_threads, set_threads
+from netlang.training.draws import COUNT, Draws, read_count
 from netlang.training.engine import Engine, NonFinite, Placed, Update
 from netlang.training.functions import ROWS, with_rows
 from netlang.training.numpy_arrays import find_nonfinite, from_stored, open_module, to_host, to_stored, total_norm
@@ -32,7 +33,7 @@ from netlang.training.seeds import Purpose, derive_seed
 from netlang.training.shared_values import SharedValues
 from netlang.training.weights import Stored
 
-COUNT = "draws"
+EVALUATIONS = "evaluations"
 
 
 @final
@@ -71,11 +72,12 @@ class NumpyEngine(Engine):
         self._functions = compile_numpy(checked, self._plan, seed, self._module)
         self._parameters = self._functions.parameters
         self._flat = {f"{name}/{key}": array for name, arrays in self._parameters.items() for key, array in arrays.items()}
+        self._draws = Draws(program, self._plan, seed)
         self._types = _input_types(checked)
         self._batch = self._rows(program.batch)
         self._seed, self._purpose, self._count, self._training_count = seed, Purpose.TRAINING, 0, 0
         evaluated = (*program.metrics.values(), *(item.graph for item in program.samples.values()))
-        self._evaluation_random = program.draws is not None or any(draws_in(graph, {}) for graph in evaluated)
+        self._evaluation_random = any(draws_in(graph, {}) for graph in evaluated)
         trainable = _trainable(checked)
         self._plans: list[_Plan] = []
         for index, (step, compiled) in enumerate(zip(program.steps, self._functions.steps, strict=True)):
@@ -102,15 +104,14 @@ class NumpyEngine(Engine):
         return _Plan(step, graph, compiled, made, index, owned)
 
     def begin(self, fixed: Placed) -> None:
-        for name, function in self._functions.others.variables.items():
-            self._parameters[name]["value"][...] = function(fixed, generator=self._next_generator())
+        for name, value in self._draws.begin({name: to_host(array) for name, array in fixed.items()}).items():
+            self._parameters[name]["value"][...] = self._module.asarray(value)
 
     def place(self, arrays: Mapping[str, Any]) -> Placed:
         return {name: self._module.asarray(array, dtype=self._types.get(name, array.dtype)) for name, array in arrays.items()}
 
     def draw(self, rows: int) -> Placed:
-        draw = self._functions.others.draw
-        return {} if draw is None else dict(draw({ROWS: self._rows(rows)}, generator=self._next_generator()))
+        return self.place(self._draws.draw(rows))
 
     def _rows(self, count: int) -> Any:
         """What tells functions that read no data how many rows to draw."""
@@ -159,6 +160,7 @@ class NumpyEngine(Engine):
     def update(self, index: int, inputs: Placed, iteration: int, total: int) -> Update:
         plan = self._plans[index]
         inputs.setdefault(ROWS, self._batch)
+        inputs |= self.place(self._draws.draw_step(index, self._program.batch))
         replayed, sources = self._plan.replayed[index], self._functions.plan.replayed[index]
         if replayed is not None and sources is not None:
             made = self._compute_values(replayed.graph, sources, inputs)
@@ -243,6 +245,7 @@ class NumpyEngine(Engine):
 
     def begin_evaluation(self) -> None:
         self._exchange_averages()
+        self._draws.begin_evaluation()
         self._training_count, self._purpose, self._count = self._count, Purpose.EVALUATION, 0
 
     def measure(self, inputs: Placed, rows: int) -> dict[str, float]:
@@ -262,6 +265,7 @@ class NumpyEngine(Engine):
 
     def end_evaluation(self) -> None:
         self._exchange_averages()
+        self._draws.end_evaluation()
         self._purpose, self._count = Purpose.TRAINING, self._training_count
 
     def _exchange_averages(self) -> None:
@@ -278,7 +282,7 @@ class NumpyEngine(Engine):
         return {name: to_stored(value) for name, value in self._state.read(self._carried).items()}
 
     def random_states(self) -> dict[str, Stored]:
-        return {COUNT: to_stored(np.array(self._count, np.int64))}
+        return {name: to_stored(np.array(count, np.int64)) for name, count in ((COUNT, self._draws.count), (EVALUATIONS, self._count))}
 
     def load_weights(self, weights: Mapping[str, Mapping[str, Stored]]) -> None:
         for name, stored in weights.items():
@@ -287,9 +291,8 @@ class NumpyEngine(Engine):
 
     def load_state(self, optimizers: Mapping[str, Stored], random_states: Mapping[str, Stored]) -> None:
         self._carried = self._state.write({name: from_stored(value) for name, value in optimizers.items()})
-        if random_states.keys() != {COUNT}:
-            raise ValueError(f"random states of {sorted(random_states)}, wanted {COUNT}")
-        self._count = int(from_stored(random_states[COUNT]))
+        counts = {name: from_stored(value) for name, value in random_states.items()}
+        self._draws.count, self._count = read_count(counts.get(COUNT)), read_count(counts.get(EVALUATIONS))
         self._shared.forget()
 
     def require_finite(self) -> None:

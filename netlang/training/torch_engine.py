@@ -17,8 +17,8 @@ from compiler.ir.training import Lbfgs
 from compiler.passes.gradients import has_gradients
 from compiler.passes.program_plan import network_modes, plan_spec
 from compiler.passes.share import draws_in
+from netlang.training.draws import COUNT, Draws, read_count
 from netlang.training.engine import Engine, NonFinite, Placed, Update
-from netlang.training.failures import failure
 from netlang.training.functions import ROWS
 from netlang.training.replay import ReplayBuffer
 from netlang.training.seeds import Purpose
@@ -28,7 +28,7 @@ from netlang.training.torch_optimizers import to_setting
 from netlang.training.torch_plan import StepPlan, plan_steps, taped_parameters
 from netlang.training.torch_random import TorchRandom
 from netlang.training.torch_state import TorchState
-from netlang.training.torch_tensors import find_nonfinite, from_stored, to_stored
+from netlang.training.torch_tensors import find_nonfinite, from_stored, open_device, to_stored
 from netlang.training.weights import Stored
 
 if TYPE_CHECKING:
@@ -59,10 +59,11 @@ class TorchEngine(Engine):
         self.modules = dict(functions.modules)
         self._types = {value.name: getattr(torch, value.type.dtype.torch_name) for graph in program.graphs for value in graph.inputs}
         self._batch = self._rows(program.batch)
+        self._draws = Draws(program, self._plan, seed)
         self._random = TorchRandom(seed, self._device)
         self._training_random: dict[str, torch.Tensor] = {}
         evaluated = (*program.metrics.values(), *(item.graph for item in program.samples.values()))
-        self._evaluation_random = program.draws is not None or any(draws_in(graph, {}) for graph in evaluated)
+        self._evaluation_random = any(draws_in(graph, {}) for graph in evaluated)
         self._metrics_derive = any(map(has_gradients, program.metrics.values()))
         trained = {name for step in program.steps for name in step.update}
         self._trained = [module for name, module in self.modules.items() if name in trained]
@@ -87,9 +88,9 @@ class TorchEngine(Engine):
     def begin(self, fixed: Placed) -> None:
         import torch
 
-        with torch.no_grad(), self._random.drawing():
-            for name, function in self._others.variables.items():
-                self.modules[name].get_parameter("value").copy_(function(fixed))
+        with torch.no_grad():
+            for name, value in self._draws.begin({name: tensor.cpu().numpy() for name, tensor in fixed.items()}).items():
+                self.modules[name].get_parameter("value").copy_(torch.from_numpy(value))
 
     def place(self, arrays: Mapping[str, Any]) -> Placed:
         import torch
@@ -98,11 +99,7 @@ class TorchEngine(Engine):
         return {name: tensor.to(self._device, self._types.get(name, tensor.dtype)) for name, tensor in tensors}
 
     def draw(self, rows: int) -> Placed:
-        draw = self._others.draw
-        if draw is None:
-            return {}
-        with self._random.drawing():
-            return dict(draw({ROWS: self._rows(rows)}))
+        return self.place(self._draws.draw(rows))
 
     def _rows(self, count: int) -> torch.Tensor:
         """What tells functions that read no data how many rows to draw."""
@@ -165,6 +162,7 @@ class TorchEngine(Engine):
         """What the step reads: its inputs, what others share with it, what its buffers give back."""
         import torch
 
+        inputs |= self.place(self._draws.draw_step(index, self._program.batch))
         replayed, sources = self._plan.replayed[index], self._functions.replayed[index]
         if replayed is not None and sources is not None:
             self._shared.fill(replayed.graph, inputs)
@@ -304,6 +302,7 @@ class TorchEngine(Engine):
         for module in self._trained:
             module.eval()
         self._exchange_averages()
+        self._draws.begin_evaluation()
         if self._evaluation_random:
             self._training_random, self._random.states = self._random.states, self._random.seeded(Purpose.EVALUATION)
 
@@ -327,6 +326,7 @@ class TorchEngine(Engine):
 
     def end_evaluation(self) -> None:
         self._exchange_averages()
+        self._draws.end_evaluation()
         for module in self._trained:
             module.train()
         if self._evaluation_random:
@@ -351,7 +351,10 @@ class TorchEngine(Engine):
         return {name: to_stored(value) for name, value in self._state.read(self._carried)}
 
     def random_states(self) -> dict[str, Stored]:
-        return {name: to_stored(value) for name, value in self._random.states.items()}
+        import torch
+
+        states = self._random.states | {COUNT: torch.tensor(self._draws.count)}
+        return {name: to_stored(value) for name, value in states.items()}
 
     def load_weights(self, weights: Mapping[str, Mapping[str, Stored]]) -> None:
         import torch
@@ -364,7 +367,9 @@ class TorchEngine(Engine):
 
     def load_state(self, optimizers: Mapping[str, Stored], random_states: Mapping[str, Stored]) -> None:
         self._carried = self._state.write({name: from_stored(value) for name, value in optimizers.items()})
-        self._random.write({name: from_stored(value) for name, value in random_states.items()})
+        states = {name: from_stored(value) for name, value in random_states.items()}
+        self._draws.count = read_count(states.pop(COUNT, None))
+        self._random.write(states)
         self._shared.forget()
 
     def require_finite(self) -> None:
@@ -378,18 +383,3 @@ class TorchEngine(Engine):
         import torch
 
         torch.set_num_threads(self._threads_before)
-
-
-def open_device(name: str) -> torch.device:
-    """The device; SpecError NL722 where torch has none of that name."""
-    import torch
-
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError):
-        known = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-        raise failure(
-            "NL722", f"there is no device `{name[:100]}` here", help=f"known: {', '.join(f'`{item}`' for item in known)}"
-        ) from None
-    return device

@@ -1,4 +1,4 @@
-"""Torch tensors as the bytes of a file, and back; the search for numbers that are not finite."""
+"""Torch tensors as the bytes of a file, and back; the search for numbers that are not finite; the device by its name."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from compiler.ir.types import DType
+from netlang.training.failures import failure
 from netlang.training.weights import Stored
 
 if TYPE_CHECKING:
@@ -39,3 +40,18 @@ def find_nonfinite(tensors: Iterable[tuple[str, torch.Tensor | None]]) -> str | 
         if tensor is not None and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             return name
     return None
+
+
+def open_device(name: str) -> torch.device:
+    """The device; SpecError NL722 where torch has none of that name."""
+    import torch
+
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        known = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+        raise failure(
+            "NL722", f"there is no device `{name[:100]}` here", help=f"known: {', '.join(f'`{item}`' for item in known)}"
+        ) from None
+    return device

@@ -107,7 +107,7 @@ def _call_torch(modules: Mapping[str, Any], graph: Graph, inputs: Mapping[str, n
     given = [torch.from_numpy(array) for array in inputs.values()]
     with torch.no_grad():
         made = modules[graph.name](*given, **{identifier(name): modules[name] for name in called_networks(graph)})
-    return (item.numpy() for item in (made if isinstance(made, tuple) else (made,)))
+    return (item.detach().numpy() for item in (made if isinstance(made, tuple) else (made,)))
 
 
 def _run_numpy(graphs: list[Graph], weights: Mapping[str, Any], inputs: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:

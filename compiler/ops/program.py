@@ -33,6 +33,7 @@ class Held(ProgramOp):
 
     name: ClassVar[str] = "held"
     operands: ClassVar[tuple[str, ...]] = ()
+    derivative: ClassVar[Derivative] = {"value": "g"}
     type: TensorType
 
     def infer(self, *operands: TensorType) -> TensorType:

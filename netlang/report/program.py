@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import final
 
 from compiler.front.checked import Checked
 from compiler.front.readers import ReaderError
-from compiler.ir.training import Program, Step
+from compiler.ir.training import Pictures, Program, Sample, Step, Text
 from netlang.report.calls import describe_record
 
 BLOCK_MARK = re.compile(r"\A[|>][-+0-9]*(?=\s)")
@@ -42,7 +42,10 @@ class StepSummary:
 @final
 @dataclass(frozen=True, slots=True)
 class ProgramSummary:
-    """A program: how long, how many examples at a time, which steps, which metrics."""
+    """A program: how long, how many examples at a time, which steps, metrics and samples.
+
+    `variables` and `carried` are types by name, `samples` what is written by name, `cadence` when something is measured or saved.
+    """
 
     length: str
     batch: int
@@ -50,6 +53,10 @@ class ProgramSummary:
     steps: tuple[StepSummary, ...]
     metrics: tuple[str, ...]
     evaluation: str
+    variables: Mapping[str, str]
+    carried: Mapping[str, str]
+    samples: Mapping[str, str]
+    cadence: tuple[str, ...]
 
 
 def summarize_data(checked: Checked) -> tuple[DataSummary, ...]:
@@ -74,12 +81,33 @@ def summarize_program(program: Program) -> ProgramSummary:
         tuple(_summarize_step(step) for step in program.steps),
         tuple(program.metrics),
         program.evaluation,
+        {name: str(item.network.outputs[""].type) for name, item in program.variables.items()},
+        {} if program.carry is None else {name: str(value.type) for name, value in program.carry.start.outputs.items()},
+        {name: _describe_sample(item) for name, item in program.samples.items()},
+        tuple(_describe_cadence(program)),
     )
+
+
+def _describe_sample(sample: Sample) -> str:
+    """What a sample writes, in a word and its type."""
+    if isinstance(sample, Text):
+        return f"text of {sample.length:,} characters"
+    return f"{'pictures' if isinstance(sample, Pictures) else 'points'} {sample.graph.outputs[''].type}"
+
+
+def _describe_cadence(program: Program) -> Iterator[str]:
+    if program.evaluate_every is not None:
+        yield f"evaluated every {program.evaluate_every:,} iterations"
+    if program.checkpoint_every is not None:
+        yield f"saved every {program.checkpoint_every:,} iterations"
+    if program.checkpoints_kept is not None:
+        yield f"{program.checkpoints_kept:,} checkpoint{'' if program.checkpoints_kept == 1 else 's'} kept"
 
 
 def _summarize_step(step: Step) -> StepSummary:
     standard = {"repeat": 1, "every": 1, "after": 0}
-    names = ("clip_norm", "clip_value", "clamp", "repeat", "every", "after", "until")
+    names = ("clip_norm", "clip_value", "clamp", "repeat", "every", "after", "until", "ema")
     options = {name: value for name in names if (value := getattr(step, name)) is not None and value != standard.get(name)}
+    options |= {f"{name} in mode": "train" if trains else "eval" for name, trains in step.mode.items()}
     objective = " ".join(BLOCK_MARK.sub("", step.span.text).split())
     return StepSummary(step.name, step.update, step.sense, objective, describe_record(step.optimizer, named=True, always=("lr",)), options)

@@ -16,7 +16,7 @@ from netlang.report.program import DataSummary, ProgramSummary, summarize_data, 
 @final
 @dataclass(frozen=True, slots=True)
 class SpecSummary:
-    """What `netlang show` shows."""
+    """What `netlang show` shows; variables, which are networks without inputs, belong to the program."""
 
     name: str
     doc: str
@@ -35,7 +35,7 @@ def summarize_spec(checked: Checked, sizes: Mapping[str, int] | None = None, dep
     return SpecSummary(
         checked.name,
         checked.doc,
-        tuple(summarize(graph, sizes, depth) for graph in checked.networks.values()),
+        tuple(summarize(graph, sizes, depth) for graph in checked.networks.values() if graph.inputs),
         summarize_data(checked),
         None if checked.program is None else summarize_program(checked.program),
     )

@@ -6,7 +6,7 @@ A table is as wide as it needs to be up to `width`; without a width (a pipe, a f
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from compiler.diagnostics.snippet import escape
 from netlang.report.amounts import format_bytes, format_count
@@ -112,14 +112,26 @@ def draw_program(data: Sequence[DataSummary], program: ProgramSummary | None) ->
             fields = ", ".join(f"{name}: {type}" if name else type for name, type in item.fields.items())
             lines.append(f"  {item.name:<{names}}  {item.reader:<{readers}}  {fields}".rstrip())
     if program is not None:
-        lines += ["", f"train for {program.length}, {program.batch:,} examples at a time, seed {program.seed}"]
+        if program.variables:
+            lines += ["", "variables", *_list_types(program.variables)]
+        cadence = "".join(f", {item}" for item in program.cadence)
+        lines += ["", f"train for {program.length}, {program.batch:,} examples at a time, seed {program.seed}{cadence}"]
         for number, step in enumerate(program.steps, start=1):
             lines.append(f"  {number}. {step.sense} {step.objective}")
             options = "".join(f", {name.replace('_', ' ')} {value}" for name, value in step.options.items())
             lines.append(f"     by updating {', '.join(step.update)} with {step.optimizer}{options}")
         if program.metrics:
             lines.append(f"  metrics on {program.evaluation}: {', '.join(program.metrics)}")
+        if program.samples:
+            lines += ["  samples", *(f"  {line}" for line in _list_types(program.samples))]
+        if program.carried:
+            lines += ["  carried from iteration to iteration", *(f"  {line}" for line in _list_types(program.carried))]
     return escape("".join(f"{line}\n" for line in lines), keep="\n").lstrip("\n")
+
+
+def _list_types(types: Mapping[str, str]) -> list[str]:
+    width = max(map(len, types))
+    return [f"  {name:<{width}}  {type}" for name, type in types.items()]
 
 
 def draw_ops(families: dict[str, list[OpDoc]], *, width: int | None, color: bool) -> str:

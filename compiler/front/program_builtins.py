@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, final
 
 from compiler.diagnostics import Label
+from compiler.front import ast
 from compiler.front.binding import bind
 from compiler.front.builder import GraphBuilder, Place
 from compiler.front.calls import coerce, complete, report_unknown_names, split_operands
@@ -69,7 +70,8 @@ def _grad(frame: Frame, partial: Partial, incoming: Argument | None) -> Any:
     for value, argument in zip((y, x), arguments, strict=True):
         if not value.type.dtype.is_float:
             message = f"only floating-point numbers have gradients, but `{argument.text}` is {value.type}"
-            frame.sink.report("NL411", message, argument.span, notes=frame.notes)
+            help_text = "differentiate an output of a network by its input, or by a value that it is made of"
+            frame.sink.report("NL411", message, argument.span, help=help_text, notes=frame.notes)
             return POISON
     if not _depends(frame, builder, (y, x), arguments):
         return POISON
@@ -89,7 +91,8 @@ def _depends(frame: Frame, builder: GraphBuilder, pair: tuple[Value, Value], arg
     if y is x or any(x in node.operands for node in needed_nodes(nodes, y)):
         message = f"no gradient of `{first.text}` reaches `{second.text}`"
         also = describe_cuts(reach.cuts(nodes, y, known, x)) or also
-    elif not any(x is value for value in frame.local.values.values()):
+        help_text = "let floating-point values alone lead from one to the other"
+    elif not isinstance(second.expr, ast.Name):
         help_text = f"name it under `let`, such as `x: {second.text}`, and use the name in both places"
     else:
         help_text = f"differentiate what is computed from `{second.text}`"
@@ -103,8 +106,8 @@ def describe_cuts(nodes: list[Node]) -> list[Label]:
         if node.span is not None:
             if isinstance(node.op, Replay):
                 return [Label(node.span, "earlier examples, which no gradient goes through")]
-            name = node.op.graph.name if isinstance(node.op, Call) else node.op.name
-            return [Label(node.span, f"no gradient goes through `{name}`")]
+            what = f"`{node.op.graph.name}`" if isinstance(node.op, Call) else "this"
+            return [Label(node.span, f"no gradient goes through {what}")]
     return []
 
 
@@ -139,7 +142,9 @@ def _generate(frame: Frame, partial: Partial, incoming: Argument | None) -> Any:
         return POISON
     made = Generation(**bound.values)
     if not made.prompt:
-        frame.sink.report("NL305", "`prompt` is empty: text begins with at least one character", partial.span, help='write `prompt="\\n"`')
+        frame.sink.report(
+            "NL305", "`prompt` is empty: text begins with at least one character", partial.span, help='write `prompt="ROMEO:"`'
+        )
         return POISON
     return Generated(value, made.prompt, made.length, made.temperature, logits)
 

@@ -166,7 +166,7 @@ def _check_reach(names: ProgramNames, step: Step, node: Mapping, scalar: Scalar)
         elif graph is not None:
             message = f"the step updates `{name}`, but no gradient of its objective reaches it"
             help_text = "let the objective depend on it through floating-point values alone, or do not update it here"
-            also = [*also, *describe_cuts(reach.cuts(step.graph.nodes, objective, {}, graph))]
+            also = describe_cuts(reach.cuts(step.graph.nodes, objective, {}, graph)) or also
         names.sink.report("NL403", message, item.span, also=tuple(also), help=help_text)
 
 

@@ -1,6 +1,6 @@
 """Marks: comments in a spec that say which diagnostics it has, and where.
 
-`# error: NL203 "main"` stands on the line of the error, with the characters that the span covers; `# warning: …` likewise. A
+`# error: NL203 "main"` stands on the line of the error, with the characters that the span covers; `# warning:` and `# note:` likewise. A
 comment on a line of its own says what has no place in the file (`# error without a place: NL147`), what lies in a setting
 (`# error in the setting: …`), where a comment cannot stand (`# error in line 8: NL101 "5"`), and which settings are given
 (`# set: hidden=3`).
@@ -15,7 +15,7 @@ from compiler.diagnostics import Diagnostic
 from compiler.source import Source
 
 MARK = re.compile(
-    r"# (?P<severity>error|warning)(?: in line (?P<line>\d+)| in the (?P<setting>setting))?: "
+    r"# (?P<severity>error|warning|note)(?: in line (?P<line>\d+)| in the (?P<setting>setting))?: "
     r'(?P<code>NL\d{3})(?: "(?P<text>.*)")?$'
 )
 NOWHERE = re.compile(r"# error without a place: (NL\d{3})$")

@@ -105,21 +105,21 @@ def _warn_penalties(names: ProgramNames, step: Step, training: set[str]) -> None
 
 def _note_untrained(names: ProgramNames, program: Program, trained: set[str]) -> None:
     """Note, once, which networks with batch norm steps run in training mode without training them, and `mode` does not ask for it."""
-    found: list[tuple[Step, str]] = []
+    found: dict[Step, list[str]] = {}
     for step in program.steps:
         for name, graph in called_networks(step.graph).items():
             if name in trained and name not in step.update and name not in step.mode and _normalizes(graph, set()):
-                found.append((step, name))
+                found.setdefault(step, []).append(name)
     if found:
-        step, name = found[0]
-        others = len({id(other) for other, _ in found}) - 1
-        more = f"; so do {others} more of networks that they do not train" if others > 1 else ""
-        more = "; so does another of what it does not train" if others == 1 else more
+        (step, networks), *others = found.items()
+        shown = ", ".join(f"`{name}`" for name in networks)
+        more = ", ".join(f"`{other.name}` of {', '.join(f'`{name}`' for name in inner)}" for other, inner in others)
         names.sink.report(
             "NL423",
-            f"this step changes the running statistics of `{name}`, which it does not train{more}",
+            f"this step changes the running statistics of {shown}, which it does not train",
             step.span,
-            help=f"`mode: {{{name}: eval}}` uses them as they are, `mode: {{{name}: train}}` says that this is meant",
+            notes=(f"so does {more}",) if more else (),
+            help=f"`mode: {{{networks[0]}: eval}}` uses them as they are, `mode: {{{networks[0]}: train}}` says that this is meant",
             severity=Severity.NOTE,
         )
 

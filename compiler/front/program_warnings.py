@@ -113,12 +113,12 @@ def _note_untrained(names: ProgramNames, program: Program, trained: set[str]) ->
     if found:
         (step, networks), *others = found.items()
         shown = ", ".join(f"`{name}`" for name in networks)
-        more = ", ".join(f"`{other.name}` of {', '.join(f'`{name}`' for name in inner)}" for other, inner in others)
+        more = ", ".join(f"`{other.name}` for {', '.join(f'`{name}`' for name in inner)}" for other, inner in others)
         names.sink.report(
             "NL423",
             f"this step changes the running statistics of {shown}, which it does not train",
             step.span,
-            notes=(f"so does {more}",) if more else (),
+            notes=(f"other steps do so, too: {more}",) if more else (),
             help=f"`mode: {{{networks[0]}: eval}}` uses them as they are, `mode: {{{networks[0]}: train}}` says that this is meant",
             severity=Severity.NOTE,
         )

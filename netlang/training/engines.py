@@ -13,7 +13,8 @@ from compiler.ir.types import DType
 from compiler.passes.retype import retype
 from netlang.training.engine import Engine
 from netlang.training.failures import failure
-from netlang.training.torch_engine import TorchEngine, open_device
+from netlang.training.torch_engine import TorchEngine
+from netlang.training.torch_tensors import open_device
 from netlang.training.torch_watch import TorchWatch
 from netlang.training.watch import Watch
 

@@ -40,10 +40,11 @@ class StepGradient:
     buffers: dict[str, Value]
 
 
-def step_gradient(step: Step, training: Collection[str], *, draws: bool = True) -> StepGradient:
+def step_gradient(step: Step, training: Collection[str], *, draws: bool = True, inputs: Collection[str] = ()) -> StepGradient:
     """The flat graph of a step while the networks `training` are in training mode.
 
-    Without `draws`, what would draw in training mode behaves as in evaluation mode. Raises DerivativeError.
+    Without `draws`, what would draw in training mode behaves as in evaluation mode. With `inputs` the gradients are those with respect
+    to these inputs, by their names, and no others. Raises DerivativeError.
     """
     flat = inline(mark_training(step.graph, training, draws=draws))
     named = dataclasses.replace(flat, entries=name_entries(flat))
@@ -53,7 +54,10 @@ def step_gradient(step: Step, training: Collection[str], *, draws: bool = True) 
     ready = expand(dataclasses.replace(ready, outputs=outputs), lacks_derivatives)
     ready = merge_equal_nodes(derive_gradients(keep_scans(ready)))
     ready = dataclasses.replace(ready, nodes=list(ready.nodes), entries=dict(ready.entries), outputs=dict(ready.outputs))
-    add_gradients(ready, step.update, maximize=step.sense == "maximize")
+    if inputs:
+        add_input_gradients(ready, inputs)
+    else:
+        add_gradients(ready, step.update, maximize=step.sense == "maximize")
     made = merge_equal_nodes(expand(ready, lacks_numpy))
     return read_step(drop_kept(prune(made, tuple(made.outputs))))
 
@@ -109,6 +113,14 @@ def add_gradients(graph: Graph, update: Iterable[str], *, maximize: bool) -> Non
     for name, gradient in zip(passed, found[len(wanted) :], strict=True):
         if gradient is not None:
             graph.entries[f"{GRADIENT}{name}"] = gradient
+
+
+def add_input_gradients(graph: Graph, names: Collection[str]) -> None:
+    """Add the gradients of a flat step's objective with respect to these inputs, as outputs; an input without one gets none."""
+    wanted = [value for value in graph.inputs if value.name in names]
+    for value, gradient in zip(wanted, differentiate(graph, graph.outputs[OBJECTIVE], wanted), strict=True):
+        if gradient is not None:
+            graph.outputs[f"{GRADIENT}{value.name}"] = gradient
 
 
 def _passed(graph: Graph, wanted: Iterable[Value]) -> dict[str, Value]:

@@ -35,12 +35,15 @@ def make_engine(checked: Checked, seed: int, total: int, backend: str, device: s
 
 
 def make_watch(checked: Checked, backend: str, device: str) -> Watch:
-    """What watches gradients in a run; SpecError NL735 where there is nothing to watch."""
-    if backend != "torch":
-        raise failure("NL735", "gradients are watched with PyTorch alone", help="train with it: `--backend torch`")
-    require_torch()
-    open_device(device)
-    watch = TorchWatch(checked, device)
+    """What watches gradients in a run; SpecError NL735 where there is nothing to watch, NL727 where NumPy has no gradient."""
+    if backend == "numpy":
+        from netlang.training.numpy_watch import NumpyWatch
+
+        watch: Watch = NumpyWatch(checked, device)
+    else:
+        require_torch()
+        open_device(device)
+        watch = TorchWatch(checked, device)
     if not watch.steps:
         raise failure("NL735", "no step's objective reads a scan", help="the gradients that are watched are those of a scan's states")
     return watch

@@ -13,6 +13,7 @@ from compiler.backends.numpy_backend import load_numpy
 from compiler.backends.numpy_steps import StepFunction, load_steps
 from compiler.backends.parameters import initial_parameters
 from compiler.backends.scan_ways import choose_way
+from compiler.diagnostics import SpecError
 from compiler.front.checked import Checked
 from compiler.ir.graph import Graph
 from compiler.ir.op import Op
@@ -85,7 +86,7 @@ def compile_numpy(checked: Checked, plan: ProgramPlan, seed: int, module: Any) -
     others = name_others(program, [bind(loaded.steps[graph.name], graph, callables) for graph in graphs])
     steps = [read_step(with_rows(graph)) for graph in plan.steps]
     values = [with_rows(graph) for graph in list_plan(plan)[len(steps) :]]
-    compiled = _compile(steps, values, module)
+    compiled = compile_steps(steps, values, module)
     rest = iter(compiled[len(steps) :])
     flat = PlanFlat(
         tuple(next(rest) for _ in plan.shared), tuple(None if item is None else next(rest) for item in plan.replayed),
@@ -112,18 +113,24 @@ def flatten(program: Program) -> Flatten:
         try:
             return step_gradient(step, training_networks(program, step)).graph
         except DerivativeError as error:
-            message = f"NumPy has no gradient of {describe_lacking(error.op)}, which the step `{step.name}` goes through"
-            raise failure("NL727", message, step.span, help="train with PyTorch: `--backend torch`") from error
+            raise lacks_gradient(error, step) from error
 
     return make
 
 
+def lacks_gradient(error: DerivativeError, step: Step) -> SpecError:
+    """NL727: NumPy has no gradient of what a step goes through."""
+    message = f"NumPy has no gradient of {describe_lacking(error.op)}, which the step `{step.name}` goes through"
+    return failure("NL727", message, step.span, help="train with PyTorch: `--backend torch`")
+
+
 def compile_entries(step: Step, training: Collection[str], module: Any) -> CompiledStep:
     """The forward pass of a step; in place of new buffers it gives the value of every entry."""
-    return _compile([step_entries(step, training)], [], module)[0]
+    return compile_steps([step_entries(step, training)], [], module)[0]
 
 
-def _compile(steps: list[StepGradient], values: list[Graph], module: Any) -> tuple[CompiledStep, ...]:
+def compile_steps(steps: list[StepGradient], values: list[Graph], module: Any) -> tuple[CompiledStep, ...]:
+    """The functions of flat steps, then of other flat graphs."""
     loaded = load_steps(steps, module, shared=values)
     inputs = [tuple(value.name for value in graph.inputs) for graph in (*(step.graph for step in steps), *values)]
     return tuple(map(CompiledStep, loaded.functions, inputs, loaded.draws))

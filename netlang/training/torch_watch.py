@@ -1,4 +1,4 @@
-"""Watches gradients with torch. Steps with buffers of earlier examples are not watched."""
+"""Watches gradients with torch, whose autograd goes through scans as it does in training."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, final
 from compiler.front.checked import Checked
 from compiler.ir.graph import called_networks
 from compiler.passes.gradients import mark_differentiable
-from compiler.passes.program_plan import cut_replays, network_modes
-from compiler.passes.watch_states import WatchedGraph, watch_states
+from compiler.passes.program_plan import network_modes
+from compiler.passes.watch_states import WatchedGraph
 from netlang.training.engine import Placed
 from netlang.training.functions import BATCH, ROWS, Function, bind, with_own_names, with_rows
 from netlang.training.torch_functions import load_quietly
 from netlang.training.torch_tensors import from_stored
-from netlang.training.watch import Watch, read_sizes
+from netlang.training.watch import Watch, find_watched, read_sizes
 from netlang.training.weights import Stored
 
 if TYPE_CHECKING:
@@ -42,9 +42,7 @@ class TorchWatch(Watch):
         assert program is not None
         self._device = device
         self._batch = program.batch
-        plain = [index for index, step in enumerate(program.steps) if cut_replays(step.graph)[1] is None]
-        made = watch_states([program.steps[index].graph for index in plain])
-        watched = {index: item for index, item in zip(plain, made, strict=True) if item.states}
+        watched = find_watched(program)
         networks = {name: graph for item in watched.values() for name, graph in called_networks(item.graph).items()}
         graphs = with_own_names([with_rows(mark_differentiable(item.graph)) for item in watched.values()], set(networks))
         loaded = load_quietly([*networks.values(), *graphs])

@@ -8,8 +8,18 @@ from typing import Any
 
 from compiler.ir.dims import Dim
 from compiler.ir.graph import Value
+from compiler.ir.training import Program
+from compiler.passes.program_plan import cut_replays
+from compiler.passes.watch_states import WatchedGraph, watch_states
 from netlang.training.engine import Placed
 from netlang.training.weights import Stored
+
+
+def find_watched(program: Program) -> dict[int, WatchedGraph]:
+    """The steps, by index, whose objectives read a scan, with inputs for its states; none with buffers of earlier examples."""
+    plain = [index for index, step in enumerate(program.steps) if cut_replays(step.graph)[1] is None]
+    made = watch_states([program.steps[index].graph for index in plain])
+    return {index: item for index, item in zip(plain, made, strict=True) if item.states}
 
 
 class Watch(ABC):

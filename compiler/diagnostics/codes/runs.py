@@ -310,7 +310,7 @@ Good:
         "NL735",
         "no gradients to watch",
         """`--watch gradients` measures how the gradient of an objective reaches back through the states of a scan. There must be a step
-whose objective reads a scan, and PyTorch computes it.
+whose objective reads a scan.
 
 Bad:
     netlang train lenet5 --watch gradients

@@ -127,6 +127,22 @@ def test_a_run_does_not_notice_that_it_is_watched(tmp_path: Path) -> None:
     assert not watched(found[0])
 
 
+@pytest.mark.parametrize("cell", ["rnn", "peephole_lstm", "gru_before"])
+def test_numpy_measures_what_torch_does(cell: str, tmp_path: Path) -> None:
+    """In f64, dropout aside; the weights are the same at first, and hardly differ after three updates."""
+    text = ADDING.replace("iterations: 60", "iterations: 3").replace("    init: {states.U: normal(std=spread)}\n", "")
+    options = {"dtype": "f64", "watch_every": 1, "set": {"cell": cell}}
+    text = text.replace("spread: 0.1, ", "").replace("row -> scan(cell(size))", "row -> bidirectional(cell(size))")
+    torch_norms, numpy_norms = (
+        watched(run(text, tmp_path / backend, backend=backend, **options)) for backend in ("torch", "numpy")
+    )  # fmt: skip
+    assert len(torch_norms) == 3
+    for mine, theirs in zip(numpy_norms, torch_norms, strict=True):
+        assert list(mine.norms) == list(theirs.norms)
+        for name, norms in mine.norms.items():
+            np.testing.assert_allclose(norms, theirs.norms[name], rtol=1e-9)
+
+
 def test_there_must_be_a_scan(tmp_path: Path) -> None:
     text = ADDING.replace("row -> scan(cell(size))", "row -> linear(size) -> tanh").replace(
         "    init: {states.U: normal(std=spread)}\n", ""
@@ -152,15 +168,17 @@ train:
 """
 
 
+@pytest.mark.parametrize("backend", ["torch", "numpy"])
 @pytest.mark.parametrize(("scale", "law"), [(0.9, 2.656139888758738e-5), (1.0, 1.0), (1.1, 13780.6123398)])
-def test_gradients_follow_the_law_of_powers(scale: float, law: float) -> None:
+def test_gradients_follow_the_law_of_powers(scale: float, law: float, backend: str) -> None:
     """Where h stays 0 and U is an orthogonal matrix times a number, the gradient shrinks or grows by that number at each step."""
     checked = in_numbers_of(check(Source("law.yaml", LAW), readers=READERS).require(), "f64")
-    watch = make_watch(checked, "torch", "cpu")
+    watch = make_watch(checked, backend, "cpu")
     orthogonal, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(8, 8)))
     weights = {"W": torch.zeros(8, 2), "U": torch.from_numpy(scale * orthogonal), "b": torch.zeros(8)}
     stored = {"net": {f"s.{key}": to_stored(value.double()) for key, value in weights.items()}}
-    norms = watch.measure(0, {"row": torch.zeros(3, 101, 2, dtype=torch.float64)}, stored)["net.s.h"]
+    row = torch.zeros(3, 101, 2, dtype=torch.float64)
+    norms = watch.measure(0, {"row": row.numpy() if backend == "numpy" else row}, stored)["net.s.h"]
     assert len(norms) == 101
     assert math.isclose(norms[0] / norms[-1], law, rel_tol=1e-9)
     for before, after in itertools.pairwise(norms):

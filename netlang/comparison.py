@@ -142,7 +142,7 @@ def _compare_steps(checked: Checked, batch: int, seed: int, left_out: list[str])
     program = checked.program
     assert program is not None
     trained = frozenset(name for step in program.steps for name in step.update)
-    lifted = [dataclasses.replace(step, graph=with_rows(lift_draws(step.graph)[0])) for step in program.steps]
+    lifted = [dataclasses.replace(step, graph=with_rows(lift_draws(step.graph, set())[0])) for step in program.steps]
     lifted_program = dataclasses.replace(program, steps=tuple(lifted), draws=None, metrics={})
     functions = compile_torch(dataclasses.replace(checked, program=lifted_program), seed, plan_apart(lifted_program))
     start = draw_weights(checked, seed)

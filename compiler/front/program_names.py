@@ -19,7 +19,7 @@ from compiler.front.spec import pairs_of
 from compiler.front.tree import Mapping, Pair, Scalar
 from compiler.front.values import POISON, Applied, Argument, Generated, Poison, Source
 from compiler.ir.dims import Dim
-from compiler.ir.graph import Graph, Value
+from compiler.ir.graph import Call, Graph, Value
 from compiler.ir.prune import prune_inputs
 from compiler.ir.training import Variable
 from compiler.ir.types import DType, TensorType
@@ -181,6 +181,11 @@ class ProgramNames:
 
 
 def finish(builder: GraphBuilder, outputs: dict[str, Value]) -> Graph:
-    """The graph of some values, with the inputs that they read and no others."""
+    """The graph of some values, with the inputs that they read and no others; what the program names is an entry."""
     builder.graph.outputs.update(outputs)
-    return prune_inputs(builder.finish())
+    graph = builder.finish()
+    for node in graph.nodes:
+        for read, value in zip(node.op.reads if isinstance(node.op, Call) else ("",), node.results, strict=False):
+            if node.entry:
+                graph.entries[f"{node.entry}_{read}" if read else node.entry] = value
+    return prune_inputs(graph)

@@ -14,10 +14,13 @@ from compiler.ir.graph import Graph, Node, Value
 BATCH: Final = frozenset({"N"})
 
 
-def lift_draws(graph: Graph) -> tuple[Graph, Graph | None]:
-    """The graph with its draws as inputs, called after the graph and their entries, and the graph that makes them by these names."""
+def lift_draws(graph: Graph, taken: set[str]) -> tuple[Graph, Graph | None]:
+    """The graph with its draws as inputs, called after their entries, and the graph that makes them by these names.
+
+    A name that is `taken` begins with the graph's; the names are taken then.
+    """
     drawn = Graph(f"{graph.name}_draws", graph.kind)
-    taken = {value.name for value in graph.inputs}
+    taken.update(value.name for value in graph.inputs)
     lifted: dict[Value, Value] = {}
     nodes: list[Node] = []
     for node in graph.nodes:
@@ -26,7 +29,7 @@ def lift_draws(graph: Graph) -> tuple[Graph, Graph | None]:
             nodes.append(dataclasses.replace(node, operands=operands) if operands != node.operands else node)
             continue
         (value,) = node.results
-        name = _choose_name(f"{graph.name}_{node.entry or value.name}", taken)
+        name = _choose_name(graph.name, node.entry or value.name, taken)
         lifted[value] = Value(value.type, name)
         drawn.nodes.append(node)
         drawn.outputs[name] = drawn.entries[name] = value
@@ -44,9 +47,9 @@ def is_lifted(node: Node) -> bool:
     return all(dim.symbols <= BATCH for type in node.result_types for dim in type.shape)
 
 
-def _choose_name(name: str, taken: set[str]) -> str:
-    chosen, count = name, 2
+def _choose_name(graph: str, name: str, taken: set[str]) -> str:
+    chosen, count = name, 1
     while chosen in taken:
-        chosen, count = f"{name}_{count}", count + 1
+        chosen, count = f"{graph}_{name}_{count}" if count > 1 else f"{graph}_{name}", count + 1
     taken.add(chosen)
     return chosen

@@ -84,8 +84,9 @@ def plan_program(program: Program, fixed: Collection[str], flatten: Flatten | No
         add(program.carry.following, None, None)
     held: list[Mapping[str, int]] = []
     drawn: list[Graph | None] = []
+    taken = {value.name for step in program.steps for value in step.graph.inputs}
     for step in program.steps:
-        lifted, draws = lift_draws(step.graph)
+        lifted, draws = lift_draws(step.graph, taken)
         drawn.append(draws)
         graph, sources, buffers = cut_replays(lifted)
         held.append(buffers)

@@ -168,7 +168,7 @@ class TorchEngine(Engine):
             self._shared.fill(replayed.graph, inputs)
             with torch.no_grad(), self._random.drawing():
                 made = sources(inputs)
-            inputs |= {name: self._buffers[name].exchange(value) for name, value in made.items()}
+            inputs |= {name: self._buffers[name].exchange(value.detach()) for name, value in made.items()}
         self._shared.fill(plan.graph, inputs)
         return {**inputs, **{name: inputs[name].detach() for name in plan.cut}} if plan.cut else inputs
 

@@ -57,8 +57,8 @@ def test_draws_of_a_step_are_shared() -> None:
     text = ADVERSARIAL.replace("mean(D(G(z)))", "mean(D(G(z + normal(N, 3))))")
     checked = make(text)
     assert checked.program is not None
-    lifted, _ = lift_draws(checked.program.steps[0].graph)
-    assert [value.name for value in lifted.inputs][-1] == "critic_normal"
+    lifted, _ = lift_draws(checked.program.steps[0].graph, set())
+    assert [value.name for value in lifted.inputs][-1] == "normal"
     assert compare(checked).first is None
 
 

@@ -11,12 +11,12 @@ import torch
 
 from compiler.front.checked import Checked
 from compiler.passes.program_plan import ProgramPlan, plan_program
-from netlang.training import numpy_engine, torch_engine
+from netlang.training import EvaluationRecord, StepRecord, numpy_engine, torch_engine, train
 from netlang.training.engine import Engine
 from netlang.training.engines import make_engine
 from netlang.training.feed import Feed
 from netlang.training.loop import Inputs
-from tests.netlang.training.runs import make, run, steps_of
+from tests.netlang.training.runs import digest_state, make, run, steps_of
 
 GAME = """\
 netlang: 1
@@ -132,3 +132,92 @@ def test_the_generator_runs_once_an_iteration() -> None:
         engine.update(index, inputs.read(step.graph), 0, 10)
     assert calls.count("G") == 1
     assert calls.count("D") == 3
+
+
+EVERYTHING = """\
+netlang: 1
+name: everything
+networks:
+  G:
+    inputs: {z: [N, 4]}
+    layers: {h: linear(16) -> batch_norm -> relu, out: linear(2)}
+  D:
+    inputs: {x: [N, 2]}
+    layers: {h: linear(16) -> tanh, out: linear(1)}
+data:
+  train: ring()
+variables:
+  shift: {init: "normal(1, 2)"}
+train:
+  iterations: 10
+  batch: 32
+  draw:
+    z: normal(N, 4)
+  let: {fake: G(z)}
+  steps:
+    - name: critic
+      update: D
+      repeat: 2
+      draw: {t: "uniform(N, 1)"}
+      let:
+        mix: t * point + (1 - t) * fake
+      minimize: mean(D(fake)) - mean(D(point)) + 10 * mean((norm(grad(D(mix), mix)) - 1) ** 2)
+      with: adam(lr=1e-3, betas=(0.0, 0.9))
+    - update: [G, shift]
+      minimize: -mean(D(replay(fake, 50) + shift)) - mean(D(fake))
+      with: adam(lr=1e-3, betas=(0.0, 0.9))
+      ema: 0.9
+    - update: D
+      mode: {G: eval}
+      minimize: mean(D(fake) ** 2)
+      with: adam(lr=1e-3, betas=(0.0, 0.9))
+  metrics:
+    score: mean(D(point))
+  sample: {points: G(z)}
+"""
+
+
+def test_all_that_programs_have_gives_the_same_numbers_on_both_back_ends(tmp_path: Path) -> None:
+    runs = [run(make(EVERYTHING), tmp_path / backend, backend=backend, dtype="f64") for backend in ("torch", "numpy")]
+    losses = [[record.objective for record in steps_of(records)] for records in runs]
+    assert len(losses[0]) == 40
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-9)
+    (mine,), (theirs,) = ([record.metrics for record in records if isinstance(record, EvaluationRecord)] for records in runs)
+    assert mine["score"] == pytest.approx(theirs["score"], rel=1e-9)
+
+
+@pytest.mark.parametrize("backend", ["torch", "numpy"])
+def test_a_resumed_run_has_the_averages_buffers_and_draws_of_an_unbroken_one(tmp_path: Path, backend: str) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run(make(EVERYTHING), whole, backend=backend, save_every=4)
+    for record in train(make(EVERYTHING), folder=parts, threads=1, backend=backend, save_every=4):
+        if isinstance(record, StepRecord) and record.iteration == 7:
+            break
+    run(make(EVERYTHING), parts, resume=True)
+    assert digest_state(parts) == digest_state(whole)
+    assert (parts / "G.safetensors").read_bytes() == (whole / "G.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("backend", ["torch", "numpy"])
+def test_averages_follow_their_rule_and_steps_of_one_optimizer_share_it(tmp_path: Path, backend: str) -> None:
+    checked = make(EVERYTHING)
+    engine, inputs = start(checked, backend)
+    feed = Feed(checked, 0)
+    assert checked.program is not None
+    key, decay = "out.bias", 0.9
+
+    def read() -> np.ndarray:
+        return np.frombuffer(engine.weights()["G"][key].data, np.float32).copy()
+
+    average = read()
+    for iteration in range(3):
+        engine.update(1, inputs.read(checked.program.steps[1].graph), iteration, 10)
+        average = decay * average + (1 - decay) * read()
+        inputs = Inputs(feed, engine, {})
+    saved = engine.optimizers()[f"average:G.{key}"]
+    np.testing.assert_allclose(np.frombuffer(saved.data, np.float32), average, rtol=1e-5)
+    assert {name.partition(":")[0] for name in engine.optimizers()} >= {"1", "average", "replayed"}
+    assert not any(name.startswith("2:") for name in engine.optimizers())
+    engine.begin_evaluation()
+    np.testing.assert_allclose(read(), average, rtol=1e-5)
+    engine.end_evaluation()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from compiler.front.checked import Checked
-from compiler.ir.graph import called_networks
+from compiler.ir.training import Program
 from netlang.training.checkpoint import load_newest
 from netlang.training.engine import Engine, NonFinite
 from netlang.training.engines import in_numbers_of, make_engine
@@ -18,8 +18,8 @@ from netlang.training.functions import program_networks
 from netlang.training.loop import measure_all, weights_file
 from netlang.training.memory import require_memory
 from netlang.training.sampling import Sampled, Sampler, Wanted, choose_samples, require_samples
-from netlang.training.state import network_file
-from netlang.training.weights import Stored, decode_weights, expected_types, read_weights
+from netlang.training.state import read_evaluated
+from netlang.training.weights import Stored, expected_types, read_weights
 
 
 def evaluate(
@@ -41,15 +41,10 @@ def evaluate(
     program = checked.require().program
     if program is None or not program.metrics:
         raise failure("NL710", f"`{checked.name[:100]}` has no metrics", help="add `metrics` to its section `train`")
+    measuring = dataclasses.replace(program, steps=(), samples={}, variables={}, carry=None)
     require_memory(checked, program.batch, max_bytes, training=False)
-    checked = in_numbers_of(checked, dtype or "f32")
-    measured = {name for graph in program.metrics.values() for name in called_networks(graph)}
-    loaded = find_weights(checked, weights, tuple(name for name in checked.networks if name in measured), "the metrics need")
-    evaluation = Evaluation(checked)
-    run_seed = program.seed if seed is None else seed
-    with closing(make_engine(checked, run_seed, 1, backend or "torch", device, threads)) as engine:
-        load_finite(engine, loaded, weights)
-        metrics = measure_all(engine, evaluation)
+    with _open(checked, measuring, weights, "the metrics need", seed, backend, dtype, device, threads) as (alone, engine, _):
+        metrics = measure_all(engine, Evaluation(alone))
         assert metrics is not None
         return metrics
 
@@ -71,28 +66,41 @@ def sample(
 
     Raises SpecError (codes NL5xx, NL6xx, NL7xx).
     """
-    alone = choose_samples(checked, names)
-    program = alone.program
+    chosen = choose_samples(checked, names)
+    require_samples(chosen, wanted)
+    program = chosen.program
     assert program is not None
-    require_samples(alone, wanted)
-    require_memory(alone, program.batch, max_bytes, training=False)
-    alone = in_numbers_of(alone, dtype or "f32")
-    whole = dataclasses.replace(checked, networks=alone.networks)
-    loaded = find_weights(whole, weights, tuple(program_networks(alone)), "the samples need")
-    run_seed = program.seed if seed is None else seed
-    with closing(make_engine(alone, run_seed, 1, backend or "torch", device, threads)) as engine:
-        load_finite(engine, loaded, weights)
+    require_memory(checked, program.batch, max_bytes, training=False)
+    with _open(checked, program, weights, "the samples need", seed, backend, dtype, device, threads) as (alone, engine, run_seed):
         sampler = Sampler(alone, engine, Evaluation(alone), run_seed, wanted)
         return {name: sampler.compute(name) for name in program.samples}
 
 
-def load_finite(engine: Engine, loaded: Mapping[str, Mapping[str, Stored]], path: Path) -> None:
-    """Give an engine the weights that were read from `path`; SpecError NL605 where one is NaN or infinite."""
-    engine.load_weights(loaded)
-    try:
-        engine.require_finite()
-    except NonFinite as error:
-        raise failure("NL605", f"the weights `{error.names[0]}` in `{path}` are not finite", help="use an earlier checkpoint") from None
+@contextmanager
+def _open(
+    checked: Checked,
+    program: Program,
+    weights: Path,
+    needed: str,
+    seed: int | None,
+    backend: str | None,
+    dtype: str | None,
+    device: str,
+    threads: int | None,
+) -> Iterator[tuple[Checked, Engine, int]]:
+    """The spec with this part of its program, an engine of it with the weights of the networks that it calls, and the seed."""
+    alone = in_numbers_of(dataclasses.replace(checked, program=program), dtype or "f32")
+    whole = dataclasses.replace(checked, networks=alone.networks)
+    loaded = find_weights(whole, weights, tuple(program_networks(alone)), needed)
+    chosen = program.seed if seed is None else seed
+    with closing(make_engine(alone, chosen, 1, backend or "torch", device, threads)) as engine:
+        engine.load_weights(loaded)
+        try:
+            engine.require_finite()
+        except NonFinite as error:
+            what = f"the weights `{error.names[0]}` in `{weights}` are not finite"
+            raise failure("NL605", what, help="use an earlier checkpoint") from None
+        yield alone, engine, chosen
 
 
 def find_weights(checked: Checked, path: Path, networks: tuple[str, ...], needed: str) -> Mapping[str, Mapping[str, Stored]]:
@@ -107,10 +115,4 @@ def find_weights(checked: Checked, path: Path, networks: tuple[str, ...], needed
     if all(file.exists() for file in files.values()):
         return {name: read_weights(file, expected[name]) for name, file in files.items()}
     checkpoint, _ = load_newest(path)
-    missing = [name for name in networks if network_file(name) not in checkpoint.files]
-    if missing:
-        raise failure("NL705", f"`{checkpoint.path}` holds no weights of `{missing[0]}`")
-    return {
-        name: decode_weights(checkpoint.files[network_file(name)], f"{checkpoint.path}/{network_file(name)}", types)
-        for name, types in expected.items()
-    }
+    return {name: read_evaluated(checkpoint, name, types) for name, types in expected.items()}

@@ -14,8 +14,9 @@ from netlang.training.numpy_arrays import to_host
 from netlang.training.numpy_lbfgs import NumpyLbfgs
 from netlang.training.numpy_optimizers import NumpyOptimizer
 from netlang.training.replay import ReplayBuffer
+from netlang.training.state import AVERAGE
 
-AVERAGE, CARRIED, REPLAYED = "average", "carried", "replayed"
+CARRIED, REPLAYED = "carried", "replayed"
 
 
 @final

@@ -16,16 +16,20 @@ from compiler.diagnostics import Diagnostic, Severity, SpecError
 from compiler.front.checked import Checked
 from compiler.front.graph_calls import show_constant
 from compiler.front.values import Function
+from compiler.ir.types import TensorType
 from netlang.training.checkpoint import Checkpoint
 from netlang.training.durable import Part
 from netlang.training.engine import Engine
 from netlang.training.failures import failure
 from netlang.training.feed import Feed
 from netlang.training.run_folder import read_versions
-from netlang.training.weights import decode_weights, encode_weights, expected_types
+from netlang.training.weights import Stored, decode_weights, encode_weights, expected_types
 
 PROGRESS: Final = "progress.json"
 SPEC: Final = "spec.yaml"
+OPTIMIZERS: Final = "optimizers.safetensors"
+AVERAGE: Final = "average"
+"""What the names of averaged weights begin with in the file of the optimizers: `average:net.a.weight`."""
 SETTINGS: Final = {"backend": "back end", "dtype": "type"}
 
 
@@ -66,7 +70,7 @@ def collect(checked: Checked, engine: Engine, progress: Progress) -> dict[str, S
     files: dict[str, Sequence[Part]] = {
         network_file(name): encode_weights(tensors) for name, tensors in engine.weights().items()
     }  # fmt: skip
-    files["optimizers.safetensors"] = encode_weights(engine.optimizers())
+    files[OPTIMIZERS] = encode_weights(engine.optimizers())
     files["random.safetensors"] = encode_weights(engine.random_states())
     files[SPEC] = [spec_text(checked).encode()]
     files[PROGRESS] = [json.dumps(asdict(progress), indent=1).encode()]
@@ -79,6 +83,16 @@ def read_progress(checkpoint: Checkpoint) -> Progress:
         return Progress(**json.loads(bytes(checkpoint.files[PROGRESS])))
     except (KeyError, TypeError, ValueError) as error:
         raise _foreign(checkpoint, str(error)) from error
+
+
+def read_evaluated(checkpoint: Checkpoint, name: str, expected: Mapping[str, TensorType]) -> dict[str, Stored]:
+    """The weights of a network as they are evaluated: averages where a step says so. Raises SpecError NL602 to NL604, NL705."""
+    if network_file(name) not in checkpoint.files:
+        raise failure("NL705", f"`{checkpoint.path}` holds no weights of `{name}`")
+    decoded = decode_weights(checkpoint.files[network_file(name)], f"{checkpoint.path}/{network_file(name)}", expected)
+    kept = decode_weights(checkpoint.files[OPTIMIZERS], f"{checkpoint.path}/{OPTIMIZERS}") if OPTIMIZERS in checkpoint.files else {}
+    averages = {key: kept[full] for key in decoded if (full := f"{AVERAGE}:{name}.{key}") in kept}
+    return decoded | {key: value for key, value in averages.items() if value.type == decoded[key].type}
 
 
 def require_same_run(checked: Checked, checkpoint: Checkpoint, progress: Progress, **settings: object) -> None:

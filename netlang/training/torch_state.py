@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final, final
 
 from netlang.training.replay import ReplayBuffer
+from netlang.training.state import AVERAGE
 from netlang.training.torch_optimizers import read_state, write_state
 from netlang.training.torch_plan import StepPlan
 
 if TYPE_CHECKING:
     import torch
 
-AVERAGE: Final = "average"
 CARRIED: Final = "carried"
 REPLAYED: Final = "replayed"
 

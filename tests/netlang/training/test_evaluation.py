@@ -47,6 +47,17 @@ def test_metrics_may_draw_and_always_draw_the_same(tmp_path: Path) -> None:
     assert first == evaluate(make(MEASURED), tmp_path / "run", threads=1) == last.metrics
 
 
+@pytest.mark.parametrize("backend", ["torch", "numpy"])
+def test_averaged_weights_are_what_is_measured_also_from_a_checkpoint(backend: str, tmp_path: Path) -> None:
+    checked = make(MEASURED.replace("      clip_norm: 0.5\n", "      clip_norm: 0.5\n      ema: 0.8\n"))
+    records = run(checked, tmp_path / "run", backend=backend)
+    last = [record for record in records if isinstance(record, EvaluationRecord)][-1]
+    assert evaluate(checked, tmp_path / "run", backend=backend, threads=1) == last.metrics
+    for path in (tmp_path / "run").glob("*.safetensors"):
+        path.unlink()
+    assert evaluate(checked, tmp_path / "run", backend=backend, threads=1) == last.metrics
+
+
 def test_one_file_is_not_enough_for_several_networks(tmp_path: Path) -> None:
     run(make(MEASURED), tmp_path / "run")
     with pytest.raises(SpecError) as caught:

@@ -12,7 +12,7 @@ CHECKING: Final = ("check",)
 INSPECTING: Final = ("show", "explain", "ops", "specs", "schema")
 MAKING: Final = ("new", "build")
 RUNNING: Final = ("train", "eval", "sample", "plot")
-COMPARING: Final = ("compare",)
+COMPARING: Final = ("compare", "bench")
 
 
 @final
@@ -20,7 +20,7 @@ class Commands(click.Group):
     """The group of all commands, in the order in which one meets them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return ["new", "check", "show", "train", "eval", "sample", "plot", "compare", "build", "ops", "explain", "specs", "schema"]
+        return ["new", "check", "show", "train", "eval", "sample", "plot", "compare", "bench", "build", "ops", "explain", "specs", "schema"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in CHECKING:
@@ -43,9 +43,10 @@ class Commands(click.Group):
 
             return {"train": runs.train, "eval": runs.evaluate, "sample": runs.sample, "plot": runs.plot}[cmd_name]
         if cmd_name in COMPARING:
+            from netlang.cli.bench import bench
             from netlang.cli.compare import compare
 
-            return compare
+            return {"compare": compare, "bench": bench}[cmd_name]
         return None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:

@@ -96,13 +96,15 @@ def train(
     max_bytes: int | None = None,
     watch: Literal["gradients"] | None = None,
     watch_every: int | None = None,
+    weights: str | Path | None = None,
 ) -> Iterator[Record]:
     """Run a spec's training program; iterating over the records drives it, and the last is Finished or Stopped.
 
     `folder` is made for the run (`runs/<name>/<time>` unless given), or with `resume` is that of the run to go on with. `epochs`
     replaces the length that the spec says. `backend` is torch unless given, `dtype` f32; a resumed run keeps its own. More than
     `max_bytes` of memory (80 % of what is free unless given) is refused. With `watch` the norms of the gradients of a scan's states are
-    records too, every `watch_every` iterations (twenty times a run unless given), and files in the run's folder. Raises SpecError.
+    records too, every `watch_every` iterations (twenty times a run unless given), and files in the run's folder. A new run begins with
+    the weights that the spec names, or with those given: a file for one network, or a folder. Raises SpecError.
     """
     records = netlang.training.train(
         replace_epochs(check(spec, set=set).require(), epochs),
@@ -116,13 +118,14 @@ def train(
         max_bytes=max_bytes,
         watch=watch is not None,
         watch_every=watch_every,
+        weights=None if weights is None else Path(weights),
     )
     return records if watch is None else write_gradients_of(records)
 
 
 def evaluate(
     spec: Spec,
-    weights: str | Path,
+    weights: str | Path | None = None,
     *,
     set: Mapping[str, object] | None = None,
     seed: int | None = None,
@@ -132,16 +135,23 @@ def evaluate(
     threads: int | None = None,
     max_bytes: int | None = None,
 ) -> dict[str, float]:
-    """A spec's metrics on its evaluation data, with weights from a file, a built folder or a run; raises SpecError."""
+    """A spec's metrics on its evaluation data, with weights from a file, a built folder or a run, or that it names; raises SpecError."""
     checked = check(spec, set=set).require()
     return netlang.training.evaluate(
-        checked, Path(weights), seed=seed, backend=backend, dtype=dtype, device=device, threads=threads, max_bytes=max_bytes
+        checked,
+        None if weights is None else Path(weights),
+        seed=seed,
+        backend=backend,
+        dtype=dtype,
+        device=device,
+        threads=threads,
+        max_bytes=max_bytes,
     )
 
 
 def sample(
     spec: Spec,
-    weights: str | Path,
+    weights: str | Path | None = None,
     *names: str,
     set: Mapping[str, object] | None = None,
     count: int | None = None,
@@ -155,7 +165,7 @@ def sample(
     threads: int | None = None,
     max_bytes: int | None = None,
 ) -> dict[str, Sampled]:
-    """The samples of a spec with these names, or all, with weights from a file, a built folder or a run; raises SpecError.
+    """The samples of a spec with these names, or all, with weights as `evaluate` takes them; raises SpecError.
 
     Pictures are arrays [K, 1 or 3, H, W] from 0 to 1, points arrays [K, 2], texts strings. `count` is what N is; `prompt`,
     `length` (characters after the prompt) and `temperature` (0: always the likeliest) replace what the spec says of texts.
@@ -163,6 +173,6 @@ def sample(
     checked = check(spec, set=set).require()
     wanted = Wanted(count, prompt, length, temperature)
     return netlang.training.sample(
-        checked, Path(weights), names, wanted=wanted, seed=seed, backend=backend, dtype=dtype, device=device, threads=threads,
-        max_bytes=max_bytes,
+        checked, None if weights is None else Path(weights), names, wanted=wanted, seed=seed, backend=backend, dtype=dtype,
+        device=device, threads=threads, max_bytes=max_bytes,
     )  # fmt: skip

@@ -17,7 +17,7 @@ from netlang.output import write_files
 from netlang.training.durable import Part
 from netlang.training.loop import weights_file
 from netlang.training.weights import encode_weights
-from netlang.weights import Weights, draw_weights, load_weights, store_array
+from netlang.weights import Weights, load_weights, start_weights, store_array
 
 PRINTERS: Final[Mapping[str, Callable[..., str]]] = {"torch": torch_file, "numpy": numpy_file}
 
@@ -54,5 +54,5 @@ def _files(checked: Checked, to: Backend, weights: Path | None, seed: int | None
 def _weights(checked: Checked, path: Path | None, seed: int | None) -> Weights:
     if path is not None:
         return load_weights(checked, path)
-    drawn = draw_weights(checked, seed)
+    drawn = start_weights(checked, seed)
     return {name: {key: store_array(array) for key, array in arrays.items()} for name, arrays in drawn.items()}

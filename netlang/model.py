@@ -14,7 +14,7 @@ from compiler.backends.torch_backend import load_torch, set_parameters
 from compiler.front.checked import Checked
 from compiler.ir.graph import called_networks
 from netlang.checking import Spec, check
-from netlang.weights import draw_weights, load_weights, view_array
+from netlang.weights import load_weights, start_weights, view_array
 
 Backend: TypeAlias = Literal["torch", "numpy"]
 
@@ -58,7 +58,7 @@ def load(
     """
     checked = check(spec, set=set).require()
     if weights is None:
-        arrays: Mapping[str, Mapping[str, Any]] = draw_weights(checked, seed)
+        arrays: Mapping[str, Mapping[str, Any]] = start_weights(checked, seed)
     else:
         stored = load_weights(checked, Path(weights))
         arrays = {name: {key: view_array(item) for key, item in tensors.items()} for name, tensors in stored.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from compiler.backends.parameters import TooLarge, initial_parameters
 from compiler.front.checked import Checked
 from compiler.ir.types import DType
-from netlang.training.evaluation import find_weights
 from netlang.training.failures import failure
+from netlang.training.given_weights import find_weights, named_weights
 from netlang.training.loop import weights_file
 from netlang.training.memory import free_memory, show_bytes
 from netlang.training.weights import Stored, expected_types, read_weights
@@ -25,6 +26,7 @@ DTYPES = {dtype.numpy_name: dtype for dtype in DType if dtype is not DType.bf16}
 def draw_weights(checked: Checked, seed: int | None) -> dict[str, dict[str, np.ndarray]]:
     """First weights of every network by state-dict key, the same for every back end; the spec's own seed where none is given.
 
+    What files hold is not read.
     Raises SpecError NL711 where they do not fit into memory, before any is made.
     """
     program_seed = 0 if checked.program is None else checked.program.seed
@@ -42,6 +44,15 @@ def draw_weights(checked: Checked, seed: int | None) -> dict[str, dict[str, np.n
             help="make the largest layers smaller: `netlang show` tells what each takes",
         ) from None
     return made
+
+
+def start_weights(checked: Checked, seed: int | None) -> dict[str, dict[str, np.ndarray]]:
+    """The weights of every network: from the file that the spec names, else drawn. Raises SpecError."""
+    read = named_weights(checked, checked.weights)
+    others = {name: graph for name, graph in checked.networks.items() if name not in read}
+    drawn = draw_weights(dataclasses.replace(checked, networks=others), seed)
+    arrays = {name: {key: view_array(item) for key, item in tensors.items()} for name, tensors in read.items()}
+    return {name: (arrays | drawn)[name] for name in checked.networks}
 
 
 def load_weights(checked: Checked, path: Path) -> Weights:
@@ -63,3 +74,12 @@ def view_array(stored: Stored) -> Any:
     import numpy as np
 
     return np.frombuffer(stored.data, stored.dtype.numpy_name).reshape(stored.shape)
+
+
+def require_finite(network: str, tensors: Mapping[str, Stored]) -> None:
+    """SpecError NL605 where a weight holds NaN or an infinity."""
+    import numpy as np
+
+    for key, stored in tensors.items():
+        if stored.dtype.is_float and not np.isfinite(view_array(stored)).all():
+            raise failure("NL605", f"the weights `{key}` of `{network}` are not finite")

@@ -19,6 +19,7 @@ from compiler.front.sink import Sink
 from compiler.front.unreached import check_unreached
 from compiler.front.unused import warn_unused
 from compiler.front.values import NetworkFunction
+from compiler.front.weight_files import WeightFile, read_weight_file
 from compiler.ir.graph import Graph
 from compiler.ir.training import Program
 from compiler.source import Source, Span
@@ -44,6 +45,8 @@ class Checked:
     diagnostics: tuple[Diagnostic, ...]
     places: Mapping[str, Span] = field(default_factory=dict)
     """Where each data source stands."""
+    weights: Mapping[str, WeightFile] = field(default_factory=dict)
+    """Where weights come from, by network; a network that says nothing has none."""
 
     @property
     def failed(self) -> bool:
@@ -80,15 +83,22 @@ def check(
     elaboration.main = scope
     work = ProgramElaboration(elaboration, scope)
     networks, program = run(_elaborate(elaboration, work, scope))
+    weights = _read_weights(scope, networks, sink)
     return Checked(
         scope.spec.name or Path(source.path).stem, scope.spec.doc, source, folder, networks, program, work.readers, scope.constants,
-        tuple(sink.diagnostics), {name: pair.value.span for name, pair in scope.spec.data.items()},
+        tuple(sink.diagnostics), {name: pair.value.span for name, pair in scope.spec.data.items()}, weights,
     )  # fmt: skip
+
+
+def _read_weights(scope: FileScope, networks: Mapping[str, Graph], sink: Sink) -> dict[str, WeightFile]:
+    """Of the file's own networks, and of those that it has from others; variables stand among networks and have none."""
+    homes = dict.fromkeys(scope.spec.networks, scope) | {name: scope.imported[name] for name in networks if name in scope.imported}
+    files = {name: read_weight_file(home.spec.networks[name], home.folder, sink) for name, home in homes.items()}
+    return {name: file for name, file in files.items() if file is not None}
 
 
 def _elaborate(elaboration: Elaboration, work: ProgramElaboration, scope: FileScope) -> Task:
     elaboration.report_unknown_overrides(scope.spec)
-    work.refuse_later()
     for name in scope.spec.lets:
         yield elaboration.constant(scope, name)
     networks: dict[str, Graph] = {}

@@ -47,13 +47,6 @@ class ProgramElaboration:
     def variables(self) -> dict[str, Variable]:
         return {name: item for name, item in self.names.variables.items() if isinstance(item, Variable)}
 
-    def refuse_later(self) -> None:
-        """Report what the language has and this version does not, wherever it stands in the file."""
-        for body in self.file.spec.networks.values():
-            if body.weights is not None:
-                help_text = "give them on the command line: `--weights FILE`"
-                self.sink.report("NL409", "`weights` is not part of this version of the language", body.weights.span, help=help_text)
-
     def read_data(self) -> Task:
         """The readers of `data` and the types of their fields, then the variables, which may begin as data."""
         for name, pair in self.file.spec.data.items():

@@ -96,7 +96,7 @@ class Body:
     init: dict[str, Pair] = field(default_factory=dict)
     keys: dict[str, Pair] = field(default_factory=dict)
     asserts: list[Scalar] = field(default_factory=list)
-    weights: Scalar | None = None
+    weights: Pair | None = None
     broken: bool = False
 
 
@@ -275,7 +275,7 @@ def _read_body(name: str, pair: Pair, sink: Sink) -> Body:
     body.init = {item.key.value: item for item in pairs_of(node.get("init"))}
     body.keys = {item.key.value: item for item in pairs_of(node.get("keys")) if isinstance(item.value, Scalar)}
     body.asserts = scalars_of(node.get("assert"))
-    body.weights = next((item.key for item in node.pairs if item.key.value == "weights"), None)
+    body.weights = next((item for item in node.pairs if item.key.value == "weights"), None)
     if isinstance(layers, Sequence):
         for index, item in enumerate(layers.items):
             scalar = item if isinstance(item, Scalar) else pair.key

@@ -13,6 +13,7 @@ INSPECTING: Final = ("show", "explain", "ops", "specs", "schema")
 MAKING: Final = ("new", "build")
 RUNNING: Final = ("train", "eval", "sample", "plot")
 COMPARING: Final = ("compare", "bench")
+WEIGHING: Final = ("weights",)
 
 
 @final
@@ -20,7 +21,10 @@ class Commands(click.Group):
     """The group of all commands, in the order in which one meets them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return ["new", "check", "show", "train", "eval", "sample", "plot", "compare", "bench", "build", "ops", "explain", "specs", "schema"]
+        return [
+            "new", "check", "show", "train", "eval", "sample", "plot", "compare", "bench", "build", "weights", "ops", "explain", "specs",
+            "schema",
+        ]  # fmt: skip
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in CHECKING:
@@ -47,6 +51,10 @@ class Commands(click.Group):
             from netlang.cli.compare import compare
 
             return {"compare": compare, "bench": bench}[cmd_name]
+        if cmd_name in WEIGHING:
+            from netlang.cli.weights import weights
+
+            return weights
         return None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:

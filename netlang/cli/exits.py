@@ -30,6 +30,7 @@ class Exit(IntEnum):
 
 CODES: Final[dict[str, Exit]] = {
     "NL147": Exit.USAGE,
+    "NL609": Exit.CHECKSUM,
     "NL701": Exit.USAGE,
     "NL702": Exit.USAGE,
     "NL704": Exit.USAGE,

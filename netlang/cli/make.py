@@ -43,7 +43,7 @@ def new(name: str | None, template: str, force: bool) -> None:
 @spec_argument
 @click.option("--to", type=click.Choice(sorted(PRINTERS, reverse=True)), default="torch", show_default=True, help="What it shall run on.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The folder to write into; made if needed.")
-@click.option("--weights", type=click.Path(path_type=Path), metavar="PATH", help="A safetensors file, a built folder or a run.")
+@click.option("--weights", type=click.Path(path_type=Path), metavar="PATH", help="A file of weights, a built folder or a run.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="NUMBER", help="Draw the weights from this seed.")
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 @set_option

@@ -42,9 +42,9 @@ def machine_options(function: F) -> F:
 
 
 def weights_option(function: F) -> F:
-    return click.option(
-        "--weights", type=click.Path(path_type=Path), required=True, metavar="PATH", help="A safetensors file, a built folder or a run."
-    )(function)
+    return click.option("--weights", type=click.Path(path_type=Path), metavar="PATH", help="A file of weights, a built folder or a run.")(
+        function
+    )
 
 
 @click.command()
@@ -52,6 +52,7 @@ def weights_option(function: F) -> F:
 @set_option
 @click.option("--run", "folder", type=click.Path(path_type=Path), metavar="DIR", help="The folder to make for the run.")
 @click.option("--resume", is_flag=False, flag_value=NEWEST, metavar="[DIR]", help="Go on with a run, the newest of the spec unless given.")
+@click.option("--weights", type=click.Path(path_type=Path), metavar="PATH", help="Begin with these: a file for one network, or a folder.")
 @click.option("--epochs", type=click.IntRange(1), metavar="NUMBER", help="Replace the length that the spec says.")
 @click.option("--watch", type=click.Choice(["gradients"]), help="Measure how gradients reach back in time: a table, and files in the run.")
 @click.option(
@@ -81,6 +82,8 @@ def train(
     if resume is not None:
         if resume != NEWEST and folder is not None:
             raise click.UsageError("The folder of the run is given twice: --run and --resume.")
+        if options["weights"] is not None:
+            raise click.UsageError("A resumed run has its weights: --weights is for a new one.")
         folder = Path(resume) if resume != NEWEST else folder or find_newest_run(checked)
     records = api.train(checked, folder=folder, resume=resume is not None, **options)
     watched: list[GradientRecord] = []
@@ -119,8 +122,10 @@ def _follow(spec: str, records: Iterable[Record], watched: list[GradientRecord])
 @set_option
 @machine_options
 @json_option
-def evaluate(spec: str, weights: Path, overrides: dict[str, str], as_json: bool, **options: Any) -> None:
+def evaluate(spec: str, weights: Path | None, overrides: dict[str, str], as_json: bool, **options: Any) -> None:
     """Measure the metrics of a spec with given weights.
+
+    Without --weights, they are those that the spec names.
 
     \b
     netlang eval lenet5 --weights runs/first
@@ -142,7 +147,7 @@ def evaluate(spec: str, weights: Path, overrides: dict[str, str], as_json: bool,
 @set_option
 @machine_options
 def sample(
-    spec: str, names: tuple[str, ...], weights: Path, out: Path | None, force: bool, overrides: dict[str, str], **options: Any
+    spec: str, names: tuple[str, ...], weights: Path | None, out: Path | None, force: bool, overrides: dict[str, str], **options: Any
 ) -> None:  # fmt: skip
     """Make the samples of a spec with given weights.
 

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from compiler.front.checked import Checked
 from compiler.ir.training import Program
-from netlang.training.checkpoint import load_newest
 from netlang.training.engine import Engine, NonFinite
 from netlang.training.engines import in_numbers_of, make_engine
 from netlang.training.failures import failure
 from netlang.training.feed import Evaluation
 from netlang.training.functions import program_networks
-from netlang.training.loop import measure_all, weights_file
+from netlang.training.given_weights import find_weights
+from netlang.training.loop import measure_all
 from netlang.training.memory import require_memory
 from netlang.training.sampling import Sampled, Sampler, Wanted, choose_samples, require_samples
-from netlang.training.state import read_evaluated
-from netlang.training.weights import Stored, expected_types, read_weights
 
 
 def evaluate(
     checked: Checked,
-    weights: Path,
+    weights: Path | None = None,
     *,
     seed: int | None = None,
     backend: str | None = None,
@@ -35,8 +33,8 @@ def evaluate(
 ) -> dict[str, float]:
     """The spec's metrics on its evaluation data.
 
-    `weights` is a safetensors file of the only network, a folder with `<network>.safetensors` for each, or a run's folder, whose newest
-    checkpoint serves while the run is not finished. Raises SpecError (codes NL5xx, NL6xx, NL7xx).
+    `weights` is a file of the only network, a folder with `<network>.safetensors` for each, or a run's folder, whose newest checkpoint
+    serves while the run is not finished; without it, what the networks' own `weights` name. Raises SpecError (NL5xx, NL6xx, NL7xx).
     """
     program = checked.require().program
     if program is None or not program.metrics:
@@ -51,7 +49,7 @@ def evaluate(
 
 def sample(
     checked: Checked,
-    weights: Path,
+    weights: Path | None = None,
     names: Sequence[str] = (),
     *,
     wanted: Wanted | None = None,
@@ -80,7 +78,7 @@ def sample(
 def _open(
     checked: Checked,
     program: Program,
-    weights: Path,
+    weights: Path | None,
     needed: str,
     seed: int | None,
     backend: str | None,
@@ -98,21 +96,6 @@ def _open(
         try:
             engine.require_finite()
         except NonFinite as error:
-            what = f"the weights `{error.names[0]}` in `{weights}` are not finite"
+            what = f"the weights `{error.names[0]}`{'' if weights is None else f' in `{weights}`'} are not finite"
             raise failure("NL605", what, help="use an earlier checkpoint") from None
         yield alone, engine, chosen
-
-
-def find_weights(checked: Checked, path: Path, networks: tuple[str, ...], needed: str) -> Mapping[str, Mapping[str, Stored]]:
-    """The weights of these networks; names and types have been checked. `needed` begins the sentence on several ones."""
-    expected = {name: expected_types(checked.networks[name]) for name in networks}
-    if not path.is_dir():
-        if len(networks) > 1:
-            shown = ", ".join(f"`{name}`" for name in networks)
-            raise failure("NL705", f"`{path}` is one file, but {needed} {shown}", help="give a folder with a file for each")
-        return {name: read_weights(path, types) for name, types in expected.items()}
-    files = {name: path / weights_file(name, len(program_networks(checked))) for name in networks}
-    if all(file.exists() for file in files.values()):
-        return {name: read_weights(file, expected[name]) for name, file in files.items()}
-    checkpoint, _ = load_newest(path)
-    return {name: read_evaluated(checkpoint, name, types) for name, types in expected.items()}

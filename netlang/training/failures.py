@@ -7,7 +7,7 @@ from typing import Final
 from compiler.diagnostics import Diagnostic, Label, SpecError
 from compiler.source import Span
 
-EXIT_CODES: Final = {"NL711": 3, "NL713": 2, "NL715": 4, "NL719": 3}
+EXIT_CODES: Final = {"NL609": 4, "NL711": 3, "NL713": 2, "NL715": 4, "NL719": 3}
 """Codes of diagnostics after which the command line exits with something else than 1."""
 
 

@@ -15,6 +15,7 @@ from netlang.training.checkpoint import clean, load_newest, set_aside
 from netlang.training.engines import in_numbers_of, make_engine, make_watch
 from netlang.training.failures import failure
 from netlang.training.feed import TRAIN, Evaluation, Feed
+from netlang.training.given_weights import first_weights
 from netlang.training.loop import Loop
 from netlang.training.memory import require_memory
 from netlang.training.records import Notice, Record
@@ -41,6 +42,7 @@ class _Settings:
     save_every: int | None
     watch: bool
     watch_every: int | None
+    weights: Path | None
 
 
 def train(
@@ -57,20 +59,22 @@ def train(
     save_every: int | None = None,
     watch: bool = False,
     watch_every: int | None = None,
+    weights: Path | None = None,
 ) -> Iterator[Record]:
     """Run the spec's training program; the last record is Finished or Stopped. Nothing happens before the first record is asked for.
 
     `folder` is the run's folder: a new one, or with `resume` the one to go on with. `backend` is torch or numpy, `dtype` f32 or f64 in
     place of the spec's f32; the run's own where it is resumed, else torch and f32. A checkpoint is taken every `save_every` iterations
     (unless given, as the spec says or every 60 s), at the end, and on SIGTERM or SIGINT. With `watch` the gradients of a scan's states
-    are measured every `watch_every` iterations (twenty times a run unless given). Raises SpecError (codes NL5xx, NL6xx, NL7xx).
+    are measured every `watch_every` iterations (twenty times a run unless given). A new run begins with the `weights` that the spec
+    names, or that are given here: a file for one network, or a folder. Raises SpecError (codes NL5xx, NL6xx, NL7xx).
     """
     program = checked.require().program
     if program is None:
         raise failure("NL710", f"`{checked.name[:100]}` has no training program", help="add a section `train`")
     require_samples(checked)
     require_memory(checked, program.batch, max_bytes)
-    settings = _Settings(seed, backend, dtype, device, threads, save_every, watch, watch_every)
+    settings = _Settings(seed, backend, dtype, device, threads, save_every, watch, watch_every, weights)
     yield from _continue(checked, program, folder, settings) if resume else _start(checked, program, folder, settings)
 
 
@@ -81,7 +85,9 @@ def _start(checked: Checked, program: Program, folder: Path | None, settings: _S
     watch = make_watch(checked, backend, device) if settings.watch else None
     feed, evaluation = Feed(checked, seed), Evaluation(checked)
     total = count_total(program, feed)
+    first = first_weights(checked, settings.weights)
     engine = make_engine(checked, seed, total, backend, device, settings.threads)
+    engine.load_weights(first)
     with closing(engine), create_run(folder, checked.name) as run, StopRequest() as stop:
         run.write(SPEC, spec_text(checked).encode())
         environment = describe_environment(

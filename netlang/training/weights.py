@@ -11,11 +11,11 @@ import json
 import math
 import os
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, Final, TypeAlias, final
 
 from compiler.diagnostics import SpecError
 from compiler.ir.graph import Graph, owned_parameters
@@ -37,6 +37,7 @@ CODES: Final = {
     DType.bool: "BOOL",
 }
 DTYPES: Final = {code: dtype for dtype, code in CODES.items()}
+Renaming: TypeAlias = Callable[[list[str]], dict[str, str]]
 
 
 @final
@@ -95,22 +96,46 @@ def decode_weights(data: memoryview, shown: str, expected: Mapping[str, TensorTy
 def read_weights(path: Path, expected: Mapping[str, TensorType]) -> dict[str, Stored]:
     """The tensors of a safetensors file, which are exactly those expected: names, shapes and types are held against the header
     before any number is read. Raises SpecError NL601 to NL604."""
+    return read_part(path, expected)
+
+
+def read_part(
+    path: Path, expected: Mapping[str, TensorType], rename: Renaming | None = None, *, exact: bool = True, shown: str = ""
+) -> dict[str, Stored]:
+    """The expected tensors of a safetensors file; nothing else is read. Raises SpecError NL601 to NL604, before any number is read.
+
+    `rename` gives the expected names of the file's names; then other floating-point types serve too. Not `exact`: the file may hold more.
+    `shown` is what messages call the file, itself unless given.
+    """
     with _open(path) as stream:
         size = os.fstat(stream.fileno()).st_size
         try:
-            start = stream.read(8)
-            length = _header_length(start, size)
-            text = stream.read(length)
-            header = _parse_header(text, size - 8 - length)
+            length = _header_length(stream.read(8), size)
+            header = _parse_header(stream.read(length), size - 8 - length)
         except _Malformed as error:
             raise _damaged(str(path), error) from None
-        match_weights({name: item[0] for name, item in header.items()}, expected, str(path))
-        buffer = bytearray(size)
-        view = memoryview(buffer)
-        view[: 8 + length] = start + text
-        if stream.readinto(view[8 + length :]) != size - 8 - length:
-            raise _damaged(str(path), _Malformed("it ended while it was read"))
-    return decode_weights(view, str(path), expected)
+        if rename is not None:
+            renamed = rename(list(header))
+            header = {renamed[name]: item for name, item in header.items()}
+        if not exact:
+            header = {name: item for name, item in header.items() if name in expected}
+        types = {name: _serve(item[0], expected.get(name), rename is not None) for name, item in header.items()}
+        match_weights(types, expected, shown or str(path))
+        return {name: _read_one(stream, path, 8 + length, *item) for name, item in header.items()}
+
+
+def _serve(found: TensorType, wanted: TensorType | None, loosely: bool) -> TensorType:
+    """The wanted type where the found one can become it."""
+    fits = loosely and wanted is not None and found.shape == wanted.shape and found.dtype.is_float and wanted.dtype.is_float
+    return wanted if fits and wanted is not None else found
+
+
+def _read_one(stream: BufferedReader, path: Path, body: int, type: TensorType, start: int, end: int) -> Stored:
+    buffer = bytearray(end - start)
+    stream.seek(body + start)
+    if stream.readinto(buffer) != end - start:
+        raise _damaged(str(path), _Malformed("it ended while it was read"))
+    return Stored(type.dtype, tuple(dim.constant or 0 for dim in type.shape), memoryview(buffer))
 
 
 def match_weights(found: Mapping[str, TensorType], expected: Mapping[str, TensorType], shown: str) -> None:
@@ -157,7 +182,7 @@ def _open(path: Path) -> BufferedReader:
 def _damaged(shown: str, error: _Malformed) -> SpecError:
     help = None
     if str(error).startswith("it is a zip"):
-        help = "convert it once, where you trust it: `safetensors.torch.save_file(torch.load(path, weights_only=True), …)`"
+        help = "give it the suffix `.pth`, or convert it: `netlang weights convert`"
     return failure("NL602", f"`{shown}` is no sound safetensors file: {error}", help=help)
 
 

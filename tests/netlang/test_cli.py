@@ -118,7 +118,7 @@ def test_check_tells_all_specs_and_the_gravest_exit(netlang: Netlang, tmp_path: 
         (["train", "lenet5", "--run", "a", "--resume", "b"], 2, "given twice"),
         (["train", "std/conv"], 1, "has no training program"),
         (["train", "lenet5", "--resume", "nowhere"], 1, "NL714"),
-        (["eval", "lenet5"], 2, "Missing option '--weights'"),
+        (["eval", "lenet5"], 1, "NL705"),
         (["eval", "lenet5", "--weights", "nowhere.safetensors"], 1, "NL601"),
     ],
 )

@@ -63,16 +63,6 @@ Good:
     batch: 64""",
     ),
     Code(
-        "NL409",
-        "not part of this version of the language",
-        """The key is reserved for a later version of the compiler.
-
-Bad:
-    networks: {net: {weights: {file: net.safetensors}, …}}
-Good:
-    networks: {net: …}""",
-    ),
-    Code(
         "NL410",
         "a function of programs elsewhere",
         """`grad` and `replay` belong to training programs: they stand in a step and its `let`, not in a network or an assert. `generate`

@@ -185,7 +185,7 @@ class Kernel(Frame):
                 self.body.add(self._chunk_product(operands[0], operands[1], out, step))
             else:
                 self.write(self.body, step, operands, out, "rows")
-            for item in {*step.values, value}:
+            for item in dict.fromkeys((*step.values, value)):
                 if ends.get(item, -1) <= index and item in self._borrowed:
                     self._free.setdefault(item.type, []).append(self._borrowed.pop(item))
 

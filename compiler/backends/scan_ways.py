@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias, final
 
 from compiler.backends.scan_vendor import TITLES
@@ -34,6 +35,7 @@ class ScanWay:
     vendor: VendorCell | None = None
 
 
+@lru_cache(maxsize=256)
 def choose_way(cell: Cell, *, lengths: bool = False, torch: bool = True) -> ScanWay:
     """The way of a scan on PyTorch, or with NumPy alone; on PyTorch it holds for CPU tensors of f32 and f64.
 

@@ -16,6 +16,7 @@ from compiler.front.program import ProgramElaboration
 from compiler.front.readers import Reader
 from compiler.front.scope import FileScope, Task, run
 from compiler.front.sink import Sink
+from compiler.front.spec import CellDefinition
 from compiler.front.unreached import check_unreached
 from compiler.front.unused import warn_unused
 from compiler.front.values import NetworkFunction
@@ -47,6 +48,7 @@ class Checked:
     """Where each data source stands."""
     weights: Mapping[str, WeightFile] = field(default_factory=dict)
     """Where weights come from, by network; a network that says nothing has none."""
+    cells: Mapping[str, CellDefinition] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
@@ -87,6 +89,7 @@ def check(
     return Checked(
         scope.spec.name or Path(source.path).stem, scope.spec.doc, source, folder, networks, program, work.readers, scope.constants,
         tuple(sink.diagnostics), {name: pair.value.span for name, pair in scope.spec.data.items()}, weights,
+        scope.spec.cells,
     )  # fmt: skip
 
 

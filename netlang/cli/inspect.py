@@ -17,6 +17,7 @@ from netlang.catalog import list_specs
 from netlang.checking import check
 from netlang.cli.options import json_option, set_option, size_option, spec_argument, unknown_name
 from netlang.cli.streams import has_color, show_diagnostics, table_width, write
+from netlang.report.cells import cell_table
 from netlang.report.codes import draw_code, draw_codes, find_code, near_codes
 from netlang.report.ops import document, document_all
 from netlang.report.plan import draw_plan, summarize_plan
@@ -51,6 +52,9 @@ def show(spec: str, overrides: dict[str, str], sizes: dict[str, int], depth: int
     show_diagnostics(checked.diagnostics)
     width, color = table_width(sys.stdout), has_color(sys.stdout)
     parts = [draw_network(network, width=width, color=color) for network in summary.networks]
+    if summary.cells:
+        columns, rows = cell_table(summary.cells)
+        parts.append(draw_table(columns, rows, width=width, color=color))
     parts.append(describe_sizes(summary))
     parts.append(draw_program(summary.data, summary.program))
     write("\n".join(part for part in parts if part))

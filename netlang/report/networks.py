@@ -17,6 +17,7 @@ from compiler.ir.measure import activation_bytes, multiply_adds, node_activation
 from compiler.ir.op import Op
 from netlang.report.amounts import exact
 from netlang.report.calls import describe_record, describe_value
+from netlang.report.scans import ScanRow, list_scans
 
 Sizes = Mapping[str, int]
 Bindings = Mapping[str, Dim | int]
@@ -56,6 +57,7 @@ class NetworkSummary:
     multiply_adds: Dim
     activations: Dim
     calls: tuple[str, ...]
+    scans: tuple[ScanRow, ...]
     batch: str | None
     open_sizes: tuple[str, ...]
 
@@ -85,6 +87,7 @@ def summarize(graph: Graph, sizes: Sizes | None = None, depth: int = 0) -> Netwo
         multiply_adds(graph).substitute(counted),
         activation_bytes(graph).substitute(counted),
         tuple(called_networks(graph)),
+        list_scans(graph),
         batch[0] if batch else None,
         tuple(name for name in graph.symbols if name not in counted),
     )

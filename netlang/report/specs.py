@@ -9,6 +9,7 @@ from typing import final
 
 from compiler.diagnostics import Diagnostic, SpecError
 from compiler.front.checked import Checked
+from netlang.report.cells import CellRow, count_cells
 from netlang.report.networks import NetworkSummary, network_json, summarize
 from netlang.report.program import DataSummary, ProgramSummary, summarize_data, summarize_program
 
@@ -21,6 +22,7 @@ class SpecSummary:
     name: str
     doc: str
     networks: tuple[NetworkSummary, ...]
+    cells: tuple[CellRow, ...]
     data: tuple[DataSummary, ...]
     program: ProgramSummary | None
 
@@ -36,6 +38,7 @@ def summarize_spec(checked: Checked, sizes: Mapping[str, int] | None = None, dep
         checked.name,
         checked.doc,
         tuple(summarize(graph, sizes, depth) for graph in checked.networks.values() if graph.inputs),
+        count_cells(checked),
         summarize_data(checked),
         None if checked.program is None else summarize_program(checked.program),
     )
@@ -61,6 +64,7 @@ def spec_json(summary: SpecSummary) -> dict[str, object]:
         "name": summary.name,
         "doc": summary.doc,
         "networks": [network_json(network) for network in summary.networks],
+        "cells": [dataclasses.asdict(item) for item in summary.cells],
         "data": [dataclasses.asdict(item) for item in summary.data],
         "train": None if summary.program is None else dataclasses.asdict(summary.program),
     }

@@ -80,7 +80,16 @@ def draw_network(summary: NetworkSummary, *, width: int | None, color: bool) -> 
     )
     inputs = ", ".join(f"{name}: {type}" for name, type in summary.inputs.items())
     head = f"{summary.name}({inputs})\n"
-    return escape(head, keep="\n") + "\n" + draw_table(columns, rows, width=width, color=color, last=totals) + "\n" + _totals(summary)
+    table = draw_table(columns, rows, width=width, color=color, last=totals)
+    return "\n".join([escape(head, keep="\n"), table, _totals(summary), *_draw_scans(summary)])
+
+
+def _draw_scans(summary: NetworkSummary) -> list[str]:
+    """By which way each scan runs, a line for each back end."""
+    lines = []
+    for row in summary.scans:
+        lines += [f"{row.entry} runs {row.cell}", f"  on PyTorch  {row.torch}", f"  on NumPy    {row.numpy}"]
+    return [escape("".join(f"{line}\n" for line in lines), keep="\n")] if lines else []
 
 
 def _or_blank(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cProfile
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,12 @@ import pytest
 import torch
 
 from compiler.backends.scan_torch import load_torch_scan
+from compiler.backends.torch_backend import load_torch
+from compiler.backends.torch_source import torch_source
+from compiler.front.checked import check
 from compiler.ir.cell import Cell
+from compiler.ir.graph import owned_parameters
+from compiler.source import Source
 from tests.compiler.backends.stepping import assert_close, cell, draw_tensors, pull, run_scan
 
 Scan = Callable[..., tuple[torch.Tensor, ...]]
@@ -147,3 +153,47 @@ def test_numbers_that_overflow_are_no_warnings() -> None:
     outputs, *_ = scan(x.detach().abs(), **large)
     assert not bool(torch.isfinite(outputs).all())
     torch.autograd.grad(outputs.sum(), list(large.values()))
+
+
+STACK = """
+netlang: 1
+use: [rnn/cells]
+networks:
+  net:
+    inputs: {x: [N, T, 3], n: "i64[N]"}
+    layers:
+      a: x -> bidirectional(lstm(4), lengths=n)
+      b: repeat(2, scan(gru_before(5)))
+      c: scan(peephole_lstm(4), reverse=true)
+      d: last(c) -> linear(2)
+"""
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+def test_a_network_of_scans_compiled_by_torch_is_the_same() -> None:
+    graph = check(Source("stack.yaml", STACK)).require().networks["net"]
+    network = load_torch([graph]).networks["net"]
+    x, lengths = torch.randn(3, 6, 3, requires_grad=True), torch.tensor([6, 2, 4])
+    compiled = torch.compile(network, backend="eager")
+    mine, theirs = compiled(x, lengths), network(x, lengths)
+    assert_close([mine], [theirs], 1e-6)
+    assert_close(torch.autograd.grad(mine.square().sum(), [x]), torch.autograd.grad(theirs.square().sum(), [x]), 1e-6)
+
+
+def test_text_and_work_to_compile_are_the_same_for_every_number_of_steps() -> None:
+    """Work is counted in calls of Python functions, within 1 %; a first run fills what is kept between runs."""
+    texts, calls = {}, {}
+    for steps in (10, 10, 10_000):
+        with cProfile.Profile() as profile:
+            graph = check(Source("stack.yaml", STACK.replace("T, 3", f"{steps}, 3"))).require().networks["net"]
+            text = torch_source([graph])
+        texts[steps] = text.replace(f", {steps},", ", T,").replace(f"= {steps}", "= T")
+        calls[steps] = sum(item.callcount for item in profile.getstats())
+    assert texts[10] == texts[10_000]
+    assert abs(calls[10_000] - calls[10]) <= 0.01 * calls[10]
+
+
+def test_keys_of_state_dicts_are_those_of_the_cells() -> None:
+    graph = check(Source("stack.yaml", STACK)).require().networks["net"]
+    keys = set(load_torch([graph]).networks["net"].state_dict())
+    assert keys == {key for key, _ in owned_parameters(graph)}

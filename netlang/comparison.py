@@ -28,7 +28,7 @@ from compiler.passes.autodiff import DerivativeError
 from compiler.passes.expand import calling_order
 from compiler.passes.inline import inline
 from compiler.passes.lift_draws import lift_draws
-from compiler.passes.program_plan import plan_apart
+from compiler.passes.program_plan import cut_replays, plan_apart, training_networks
 from compiler.passes.step_gradient import step_gradient
 from compiler.source import Span
 from netlang.report.comparison import Comparison, Row
@@ -141,9 +141,8 @@ def _compare_steps(checked: Checked, batch: int, seed: int, left_out: list[str])
     """The gradients of every step, the last layer's first, as they are computed, then the statistics that it updates."""
     program = checked.program
     assert program is not None
-    trained = frozenset(name for step in program.steps for name in step.update)
-    lifted = [dataclasses.replace(step, graph=with_rows(lift_draws(step.graph, set())[0])) for step in program.steps]
-    lifted_program = dataclasses.replace(program, steps=tuple(lifted), draws=None, metrics={})
+    lifted = [dataclasses.replace(step, graph=with_rows(cut_replays(lift_draws(step.graph, set())[0])[0])) for step in program.steps]
+    lifted_program = dataclasses.replace(program, steps=tuple(lifted), draws=None, metrics={}, samples={}, carry=None)
     functions = compile_torch(dataclasses.replace(checked, program=lifted_program), seed, plan_apart(lifted_program))
     start = draw_weights(checked, seed)
     flat = {f"{name}/{key}": array for name, arrays in start.items() for key, array in arrays.items()}
@@ -152,6 +151,7 @@ def _compare_steps(checked: Checked, batch: int, seed: int, left_out: list[str])
             left_out.append(f"step `{step.name}` calls a network that draws random numbers")
             continue
         inputs = draw_inputs(step.graph, batch, seed)
+        trained = training_networks(program, step)
         try:
             derived = step_gradient(step, trained, draws=False)
         except DerivativeError as error:

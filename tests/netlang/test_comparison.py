@@ -16,7 +16,7 @@ from compiler.source import Source
 from netlang.cli import run
 from netlang.comparison import compare, draws_inside, relative_error
 from netlang.report.comparison import comparison_json, disagreement, draw_comparison
-from tests.netlang.training.runs import ADVERSARIAL, CLASSIFIER, make
+from tests.netlang.training.runs import ADVERSARIAL, CLASSIFIER, EVERYTHING, make
 
 
 @pytest.mark.parametrize("name", ["mlp", "lenet5", "lenet5_1998", "resnet20"])
@@ -135,3 +135,11 @@ def test_open_sizes_leave_every_layer_a_result() -> None:
 )
 def test_relative_error(found: list[float], reference: list[float], error: float) -> None:
     assert relative_error(np.array(found), np.array(reference)) == error
+
+
+def test_programs_with_everything_agree() -> None:
+    found = compare(make(EVERYTHING))
+    assert found.first is None
+    assert found.left_out == ()
+    assert {row.place for row in found.rows if row.kind == "gradient"} == {"critic", "step_2", "step_3"}
+    assert "shift/value" in {row.name for row in found.rows}

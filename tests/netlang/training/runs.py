@@ -72,6 +72,48 @@ train:
       clip_norm: 0.5
 """
 
+EVERYTHING = """\
+netlang: 1
+name: everything
+networks:
+  G:
+    inputs: {z: [N, 4]}
+    layers: {h: linear(16) -> batch_norm -> relu, out: linear(2)}
+  D:
+    inputs: {x: [N, 2]}
+    layers: {h: linear(16) -> tanh, out: linear(1)}
+data:
+  train: ring()
+variables:
+  shift: {init: "normal(1, 2)"}
+train:
+  iterations: 10
+  batch: 32
+  draw:
+    z: normal(N, 4)
+  let: {fake: G(z)}
+  steps:
+    - name: critic
+      update: D
+      repeat: 2
+      draw: {t: "uniform(N, 1)"}
+      let:
+        mix: t * point + (1 - t) * fake
+      minimize: mean(D(fake)) - mean(D(point)) + 10 * mean((norm(grad(D(mix), mix)) - 1) ** 2)
+      with: adam(lr=1e-3, betas=(0.0, 0.9))
+    - update: [G, shift]
+      minimize: -mean(D(replay(fake, 50) + shift)) - mean(D(fake))
+      with: adam(lr=1e-3, betas=(0.0, 0.9))
+      ema: 0.9
+    - update: D
+      mode: {G: eval}
+      minimize: mean(D(fake) ** 2)
+      with: adam(lr=1e-3, betas=(0.0, 0.9))
+  metrics:
+    score: mean(D(point))
+  sample: {points: G(z)}
+"""
+
 
 def make(text: str = CLASSIFIER, *, name: str = "small.yaml", **overrides: str) -> Checked:
     """The checked spec, which must be sound."""

@@ -16,7 +16,7 @@ from netlang.training.engine import Engine
 from netlang.training.engines import make_engine
 from netlang.training.feed import Feed
 from netlang.training.loop import Inputs
-from tests.netlang.training.runs import digest_state, make, run, steps_of
+from tests.netlang.training.runs import EVERYTHING, digest_state, make, run, steps_of
 
 GAME = """\
 netlang: 1
@@ -132,49 +132,6 @@ def test_the_generator_runs_once_an_iteration() -> None:
         engine.update(index, inputs.read(step.graph), 0, 10)
     assert calls.count("G") == 1
     assert calls.count("D") == 3
-
-
-EVERYTHING = """\
-netlang: 1
-name: everything
-networks:
-  G:
-    inputs: {z: [N, 4]}
-    layers: {h: linear(16) -> batch_norm -> relu, out: linear(2)}
-  D:
-    inputs: {x: [N, 2]}
-    layers: {h: linear(16) -> tanh, out: linear(1)}
-data:
-  train: ring()
-variables:
-  shift: {init: "normal(1, 2)"}
-train:
-  iterations: 10
-  batch: 32
-  draw:
-    z: normal(N, 4)
-  let: {fake: G(z)}
-  steps:
-    - name: critic
-      update: D
-      repeat: 2
-      draw: {t: "uniform(N, 1)"}
-      let:
-        mix: t * point + (1 - t) * fake
-      minimize: mean(D(fake)) - mean(D(point)) + 10 * mean((norm(grad(D(mix), mix)) - 1) ** 2)
-      with: adam(lr=1e-3, betas=(0.0, 0.9))
-    - update: [G, shift]
-      minimize: -mean(D(replay(fake, 50) + shift)) - mean(D(fake))
-      with: adam(lr=1e-3, betas=(0.0, 0.9))
-      ema: 0.9
-    - update: D
-      mode: {G: eval}
-      minimize: mean(D(fake) ** 2)
-      with: adam(lr=1e-3, betas=(0.0, 0.9))
-  metrics:
-    score: mean(D(point))
-  sample: {points: G(z)}
-"""
 
 
 def test_all_that_programs_have_gives_the_same_numbers_on_both_back_ends(tmp_path: Path) -> None:

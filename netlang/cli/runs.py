@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from compiler.ir.training import Program, Text
 from netlang import api
 from netlang.checking import check
 from netlang.cli.exits import Exit
@@ -20,8 +21,8 @@ from netlang.cli.streams import has_color, show_diagnostics, table_width, tell, 
 from netlang.curves import write_curves
 from netlang.report.gradients import draw_gradients
 from netlang.runs import find_newest_run, replace_epochs, require_program
-from netlang.samples import write_samples
-from netlang.training import EvaluationRecord, Finished, GradientRecord, Record, SampleRecord, Stopped
+from netlang.samples import copy_samples, last_samples, require_place, require_samples, write_samples
+from netlang.training import EvaluationRecord, Finished, GradientRecord, Record, Stopped
 
 F = TypeVar("F", bound=Callable[..., Any])
 NEWEST = ""
@@ -54,6 +55,9 @@ def weights_option(function: F) -> F:
 @click.option("--resume", is_flag=False, flag_value=NEWEST, metavar="[DIR]", help="Go on with a run, the newest of the spec unless given.")
 @click.option("--weights", type=click.Path(path_type=Path), metavar="PATH", help="Begin with these: a file for one network, or a folder.")
 @click.option("--epochs", type=click.IntRange(1), metavar="NUMBER", help="Replace the length that the spec says.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="PATH", help="Put the last samples here too: a .png, .jpg, .txt or a folder."
+)
 @click.option("--watch", type=click.Choice(["gradients"]), help="Measure how gradients reach back in time: a table, and files in the run.")
 @click.option(
     "--watch-every", type=click.IntRange(1), metavar="NUMBER", help="Measure every so many iterations, 20 times a run unless given."
@@ -65,6 +69,7 @@ def train(
     folder: Path | None,
     resume: str | None,
     epochs: int | None,
+    out: Path | None,
     **options: Any,
 ) -> int:
     """Run the training program of a spec.
@@ -75,6 +80,7 @@ def train(
 
     \b
     netlang train lenet5 --run runs/first --epochs 5
+    netlang train gatys --set content=cat.jpg --out picture.png
     """
     checked = replace_epochs(check(spec, set=overrides).require(), epochs)
     program = require_program(checked)
@@ -85,32 +91,33 @@ def train(
         if options["weights"] is not None:
             raise click.UsageError("A resumed run has its weights: --weights is for a new one.")
         folder = Path(resume) if resume != NEWEST else folder or find_newest_run(checked)
+    if out is not None:
+        require_place(require_samples(checked), out, arrays=False)
     records = api.train(checked, folder=folder, resume=resume is not None, **options)
     watched: list[GradientRecord] = []
     try:
-        return _follow(spec, follow(records, program), watched)
+        return _follow(spec, follow(records, program), program, out, watched)
     finally:
         if watched:
             tell(draw_gradients(watched, width=table_width(sys.stderr), color=has_color(sys.stderr)).rstrip("\n"))
 
 
-def _follow(spec: str, records: Iterable[Record], watched: list[GradientRecord]) -> int:
+def _follow(spec: str, records: Iterable[Record], program: Program, out: Path | None, watched: list[GradientRecord]) -> int:
     """Read the records to their end; what was watched goes into the list."""
     metrics: dict[str, float] = {}
-    samples: dict[str, Path] = {}
     for record in records:
         if isinstance(record, EvaluationRecord):
             metrics = dict(record.metrics)
         elif isinstance(record, GradientRecord):
             watched.append(record)
-        elif isinstance(record, SampleRecord):
-            samples[record.name] = record.path
         elif isinstance(record, Stopped):
             tell(f"stopped; to go on: netlang train {spec} --resume {record.folder}")
             return 128 + record.signal
         elif isinstance(record, Finished):
             write("".join(f"{name} {value:.4f}\n" for name, value in metrics.items()))
-            write("".join(f"{path}\n" for path in (*record.weights.values(), *samples.values())))
+            samples = last_samples(program, record)
+            copies = copy_samples(samples, out) if out is not None else []
+            write("".join(f"{path}\n" for path in (*record.weights.values(), *samples.values(), *copies)))
             if find_spec("PIL") is not None:
                 write_curves(record.folder)
     return Exit.GOOD
@@ -160,11 +167,15 @@ def sample(
     """
     checked = check(spec, set=overrides).require()
     program = require_program(checked)
+    wanted = {name: item for name, item in program.samples.items() if not names or name in names}
+    if out is None:
+        wanted = {name: item for name, item in wanted.items() if not isinstance(item, Text)}
+    require_place(wanted, out or Path(), force=force)
     sampled = api.sample(checked, weights, *names, **options)
     printed = {} if out is not None else {name: value for name, value in sampled.items() if isinstance(value, str)}
     write("\n".join(f"{text}\n" for text in printed.values()))
     written = {name: value for name, value in sampled.items() if name not in printed}
-    for path in write_samples(program, written, out, force=force) if written else ():
+    for path in write_samples(program, written, out or Path(), force=force) if written else ():
         write(f"{path}\n")
 
 

@@ -104,6 +104,13 @@ def read_curves(log: Path) -> dict[str, Curve]:
     return dict(found)
 
 
+def convert(data: bytes, suffix: str) -> bytes:
+    """A picture's file in the format of `suffix`."""
+    with require_pillow().open(io.BytesIO(data)) as picture:
+        picture.load()
+        return _encode(picture, suffix)
+
+
 def require_pillow() -> Any:
     """Pillow's module of pictures; SpecError NL730 without it."""
     try:

@@ -14,7 +14,7 @@ from netlang.training.records import (
     StepRecord,
     Stopped,
 )
-from netlang.training.sampling import Sampled, Wanted, name_files
+from netlang.training.sampling import Sampled, Wanted
 from netlang.training.start import train
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "Stopped",
     "Wanted",
     "evaluate",
-    "name_files",
     "require_memory",
     "sample",
     "train",

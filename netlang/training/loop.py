@@ -30,7 +30,7 @@ from netlang.training.records import (
     Stopped,
 )
 from netlang.training.run_folder import RunFolder, read_versions
-from netlang.training.sampling import Sampled, Sampler, name_files
+from netlang.training.sampling import Sampled, Sampler, name_files, sample_file
 from netlang.training.schedule import is_due
 from netlang.training.signals import StopRequest
 from netlang.training.state import (
@@ -161,7 +161,7 @@ class Loop:
         if metrics is None or self.stop.signal is not None:
             return None
         written = [
-            SampleRecord(iteration, name, self.folder.write(f"samples/{name}-{iteration:06d}{suffix}", data))
+            SampleRecord(iteration, name, self.folder.write(sample_file(name, iteration, suffix), data))
             for name, (suffix, data) in name_files(self.program, sampled).items()
         ]
         if not metrics:

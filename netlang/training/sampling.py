@@ -182,6 +182,18 @@ def find_characters(checked: Checked, name: str, sample: Text) -> Characters:
     raise failure("NL732", message, sample.span, help="read the text with `text` or `shakespeare`")
 
 
+def sample_file(name: str, iteration: int, suffix: str) -> str:
+    """Where a run's folder has a sample."""
+    return f"samples/{name}-{iteration:06d}{suffix}"
+
+
+def name_texts(samples: Mapping[str, Sample]) -> dict[str, bool]:
+    """What the files of `name_files` are called, and whether each is a text."""
+    points = "+".join(name for name, sample in samples.items() if isinstance(sample, Points))
+    found = {name: isinstance(sample, Text) for name, sample in samples.items() if not isinstance(sample, Points)}
+    return found | ({points: False} if points else {})
+
+
 def name_files(program: Program, sampled: Mapping[str, Sampled], suffix: str = ".png") -> dict[str, tuple[str, bytes]]:
     """What samples are as files: their content with their suffix, by sample; all points are one picture, named by `a+b`."""
     found: dict[str, tuple[str, bytes]] = {}

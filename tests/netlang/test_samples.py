@@ -97,6 +97,21 @@ def test_one_file_of_each_kind(spec: Path, netlang: Netlang) -> None:
     assert sorted(path.name for path in Path("folder").iterdir()) == ["faces.png", "points.png", "words.txt"]
 
 
+def test_the_last_samples_of_a_run_go_where_they_are_wanted(spec: Path, netlang: Netlang) -> None:
+    done = netlang("train", spec, "--run", "second", "--out", "last")
+    assert done.code == 0, done.err
+    assert sorted(path.name for path in Path("last").iterdir()) == ["faces.png", "points.png", "words.txt"]
+    assert Path("last/faces.png").read_bytes() == Path("second/samples/faces-000002.png").read_bytes()
+    refused = netlang("train", spec, "--run", "third", "--out", "last")
+    assert refused.code == 2
+    assert not Path("third").exists(), "nothing is computed that could not be written"
+    lines = spec.read_text().splitlines(keepends=True)
+    spec.write_text("".join(line for line in lines if "points: G" not in line and "words: gen" not in line))
+    assert netlang("train", spec, "--run", "third", "--out", "one.jpg").code == 0
+    with Image.open("one.jpg") as picture:
+        assert (picture.format, picture.size) == ("JPEG", sides("third/samples/faces-000002.png"))
+
+
 def test_text_as_it_is_asked_for(spec: Path, netlang: Netlang) -> None:
     arguments = ["sample", spec, "words", "--weights", "run", "--prompt", "b", "--length", 30, "--temperature", 9]
     first = netlang(*arguments).out
@@ -117,6 +132,9 @@ def test_text_as_it_is_asked_for(spec: Path, netlang: Netlang) -> None:
         (["sample", "seen.yaml", "words", "--weights", "run", "--count", 3], 1, "how many `words` are does not depend on N"),
         (["sample", "seen.yaml", "words", "--weights", "run", "--prompt", "ü"], 1, "holds `ü`"),
         (["sample", "seen.yaml", "--weights", "run/G.safetensors"], 1, "the samples need `G`, `F`, `R`"),
+        (["train", "seen.yaml", "--out", "a.png"], 2, "do not go into one file `a.png`"),
+        (["train", "lenet5", "--out", "a.png"], 1, "`sample: {pictures: G(z)}`"),
+        (["train", "seen.yaml", "--out", "a.npz"], 1, "pictures end in .png, .jpg, .jpeg"),
         (["plot", "nowhere"], 2, "there is no log `nowhere/metrics.jsonl`"),
         (["plot", "run", "--out", "a.pdf"], 1, "pictures end in .png, .jpg, .jpeg"),
     ],

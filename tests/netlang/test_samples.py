@@ -12,6 +12,7 @@ from PIL import Image
 import netlang as package
 from compiler.ir.training import Program
 from netlang.checking import check
+from netlang.curves import thin
 from netlang.report.runs import label_steps
 from tests.netlang.conftest import Netlang
 
@@ -164,6 +165,15 @@ def test_curves_are_drawn_after_a_run_and_on_request(spec: Path, netlang: Netlan
     assert netlang("plot", "run", "--out", "a.jpg").code == 2
     names = {json.loads(line)["step"] for line in Path("run/metrics.jsonl").read_text().splitlines()}
     assert names == {"step_1", "reader"}
+
+
+@pytest.mark.parametrize("count", [0, 1, 1600, 1601, 100_000])
+def test_long_curves_are_thinned(count: int) -> None:
+    x, y = thin((list(range(count)), [2.0 * item for item in range(count)]))
+    assert len(x) == len(y) <= 1600
+    assert len(x) >= min(count, 800)
+    assert [2 * item for item in x] == y
+    assert sorted(x) == list(x)
 
 
 def test_steps_are_called_by_their_name_or_by_what_they_alone_update(spec: Path) -> None:

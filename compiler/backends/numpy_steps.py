@@ -26,7 +26,12 @@ from compiler.backends.sizes import Sizes
 from compiler.backends.wrapping import wrap
 from compiler.ir.graph import Graph, Node, Value
 from compiler.ir.op import Code, Op
+from compiler.ir.types import DType
+from compiler.ops.elementwise import Scalar, copy_into
 from compiler.ops.scan import Scan, ScanGradient
+from compiler.ops.windows import slot
+from compiler.passes.expand import Probe
+from compiler.passes.liveness import Memory, assign_memory
 from compiler.passes.step_gradient import BUFFER, GRADIENT, OBJECTIVE, StepGradient, by_key
 
 ALIAS: Final = "Arrays"
@@ -132,11 +137,13 @@ def _print_shared(file: NumpyFile, name: str, graph: Graph) -> bool:
 def _print_flat(file: NumpyFile, name: str, flat: Graph, returned: str, end: Callable[[Mapping[str, str]], list[str]]) -> bool:
     """Add the function of a flat graph; `end` gives its last statements, from the code of its outputs. Whether it draws."""
     graph = _rename(flat)
-    names = Names({*file.taken, *emitted_names("np"), ALIAS, "p", "generator", "gradients", "buffers"})
+    names = Names({*file.taken, *emitted_names("np"), ALIAS, "p", "generator", "work", "gradients", "buffers"})
     inputs = {value: names.claim(value.name) for value in graph.inputs}
     owned = {item.value: names.claim(_shorten(graph, item.key)) for item in graph.parameters}
     sizes = Sizes([*inputs.items(), *owned.items()], names, local=False)
     drawn: list[bool] = []
+    literals = {node.results[0]: Code(node.op.numpy(Probe(node))) for node in graph.nodes if isinstance(node.op, Scalar)}
+    memory = assign_memory(graph, lambda node: _writes(node, literals))
 
     def render(node: Node) -> Callable[[tuple[Code, ...]], str]:
         def make(codes: tuple[Code, ...]) -> str:
@@ -146,14 +153,27 @@ def _print_flat(file: NumpyFile, name: str, flat: Graph, returned: str, end: Cal
                 return _print_scan(file, node.op, given, codes[count:])
             if isinstance(node.op, ScanGradient):
                 return file.kernels.pull(node.op, given)
-            text = node.op.numpy(PrintedLowering(node, sizes, file.emitted), *given, *codes[count:])
+            at = PrintedLowering(node, sizes, file.emitted)
+            if node.results[0] in memory.slots:
+                out = _out(node, memory, at, codes)
+                made = node.op.numpy_into(at, out, *given, *codes[count:])
+                text = f"{at.use(copy_into)}({out}, {node.op.numpy(at, *given, *codes[count:])})" if made is None else made
+            else:
+                text = node.op.numpy(at, *given, *codes[count:])
             drawn.append("generator." in text)
             return text
 
         return make
 
     units = [
-        Unit((*node.operands, *node.parameters), node.results, _shorten(graph, node.entry), render(node), node.op.random)
+        Unit(
+            (*node.operands, *node.parameters),
+            node.results,
+            _shorten(graph, node.entry),
+            render(node),
+            node.op.random,
+            stands=node.results[0] in memory.slots,
+        )
         for node in graph.nodes
     ]
     body = BodyPrinter(graph, units, names, inputs | owned, sizes, 1, single=False)
@@ -165,7 +185,7 @@ def _print_flat(file: NumpyFile, name: str, flat: Graph, returned: str, end: Cal
         Line(1, (f'{text} = p["{item.key}"]',), shape_note(item.type, sizes)) for item in graph.parameters if (text := owned[item.value])
     ]
     listed = [f"p: {ALIAS}", *(f"{text}: np.ndarray" for text in inputs.values())]
-    listed += ["*", GENERATOR] if any(drawn) else []
+    listed += ["*", *([GENERATOR] if any(drawn) else []), "work: Any = None"]
     note = "".join(piece if isinstance(piece, str) else piece.text for piece in inputs_note(inputs, sizes))
     printed = [*wrap(f"def {name}({', '.join(listed)}) -> {returned}:", 0, note)]
     for line in (*head, *lines):
@@ -173,6 +193,21 @@ def _print_flat(file: NumpyFile, name: str, flat: Graph, returned: str, end: Cal
         printed += wrap("".join(str(piece) for piece in line.code), line.depth, comment)
     file.sections.append("\n".join(printed))
     return any(drawn)
+
+
+def _writes(node: Node, literals: Mapping[Value, Code]) -> bool:
+    """Whether a node's op writes its first result where it is told; `literals` are the texts of constants."""
+    texts = [literals.get(value, Code(f"value_{index}")) for index, value in enumerate((*node.operands, *node.parameters))]
+    return node.op.numpy_into(Probe(node), Code("out"), *texts) is not None
+
+
+def _out(node: Node, memory: Memory, at: PrintedLowering, codes: tuple[Code, ...]) -> Code:
+    """The array that a node's first result is written into: an operand's, or that of its slot."""
+    result = node.results[0]
+    if result in memory.inside:
+        return codes[node.operands.index(memory.inside[result])]
+    dtype = "" if result.type.dtype is DType.f32 else f", np.{'bool_' if result.type.dtype is DType.bool else result.type.dtype.numpy_name}"
+    return Code(f"{at.use(slot)}(work, {memory.slots[result]}, {at.dims(result.type.shape)}{dtype})")
 
 
 def _dictionary(kind: str, values: Iterable[str], codes: Mapping[str, str]) -> str:

@@ -33,7 +33,10 @@ Render = Callable[[tuple[Code, ...]], str]
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Unit:
-    """One expression: from operands to results, printed by `render`; one that is `alone` is not nested into another."""
+    """One expression: from operands to results, printed by `render`; one that is `alone` is not nested into another.
+
+    One that `stands` is nested into none.
+    """
 
     operands: tuple[Value, ...]
     results: tuple[Value, ...]
@@ -41,6 +44,7 @@ class Unit:
     render: Render
     random: bool = False
     alone: bool = False
+    stands: bool = False
 
     @property
     def is_scalar(self) -> bool:
@@ -199,6 +203,8 @@ class BodyPrinter:
     def _may_nest(self, unit: Unit, value: Value) -> bool:
         if unit.is_scalar:
             return True
+        if unit.stands:
+            return False
         uses = self._uses.get(value, [])
         if value in self._outputs:
             return value is self._alone and not uses

@@ -155,6 +155,8 @@ class Op(ABC):
     family: ClassVar[str] = ""
     random: ClassVar[bool] = False
     internal: ClassVar[bool] = False
+    in_place: ClassVar[bool] = False
+    """Whether `numpy_into` may write over an operand of the result's type."""
     broadcasts: ClassVar[bool] = False
     """Whether it works element by element on operands that broadcast, so that it stays as it is under a batch axis."""
 
@@ -184,6 +186,14 @@ class Op(ABC):
     def numpy(self, at: Lowering, *arguments: Code) -> str:
         """The expression with NumPy (`np`), in evaluation mode, given operands and then parameters; ops with a formula need none."""
         raise NotImplementedError(f"{self.name} has neither a NumPy form nor a formula")
+
+    def numpy_into(self, at: Lowering, out: Code, *arguments: Code) -> str | None:
+        """The expression that writes the first result into `out`, an array of its shape and dtype, and gives what `numpy` gives.
+
+        `out` stands once in it; no result shares memory with an operand that is not `out`. `work` is there for scratch memory
+        and threads. None where there is no such form for these operands.
+        """
+        return None
 
     def derivatives(self, *operands: TensorType) -> Derivative:
         """For each operand and parameter (variadic ones as `x0`, `x1` …) its gradient as text of the language.

@@ -1,4 +1,4 @@
-"""Two tensors element by element: arithmetic, comparisons, logic. Shapes broadcast as in NumPy, dtypes promote as in PyTorch.
+"""Arithmetic of two tensors element by element. Shapes broadcast as in NumPy, dtypes promote as in PyTorch.
 
 Either operand may be a constant of the spec, which arrives as a tensor of rank 0 whose text is a number.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, final
 
-from compiler.ir.op import ATOM, COMPARISON, NEGATION, POWER, PRODUCT, SUM, Code, Derivative, Lowering, Op, RuleError, Sample, SampleTensor
+from compiler.ir.op import ATOM, NEGATION, POWER, PRODUCT, SUM, Code, Derivative, Lowering, RuleError, Sample, SampleTensor
 from compiler.ir.types import DType, TensorType, promote
 from compiler.ops.base import Binary, broadcast_types, infix, register
 
@@ -50,6 +50,12 @@ def cast_numpy(code: Code, type: TensorType, dtype: DType) -> Code:
     return Code(f"{code.tight}.astype(np.{dtype.numpy_name})")
 
 
+def call_into(function: str, at: Lowering, out: Code, arguments: tuple[Code, ...]) -> str | None:
+    """The call of a ufunc that writes into `out`; None where NumPy would first convert an operand."""
+    mixed = any(type.dtype is not at.result.dtype and not is_literal(code) for type, code in zip(at.operand_types, arguments, strict=True))
+    return None if mixed else f"{function}({', '.join(arguments)}, out={out})"
+
+
 def refuse_bool(name: str, type: TensorType, operand: str) -> None:
     """Refuse truth values where they have no arithmetic."""
     if type.dtype is DType.bool:
@@ -67,6 +73,8 @@ class Arithmetic(Binary):
     sign: ClassVar[str]
     level: ClassVar[int] = PRODUCT
     takes_bool: ClassVar[bool] = True
+    function: ClassVar[str] = ""
+    in_place: ClassVar[bool] = True
 
     def infer(self, *operands: TensorType) -> TensorType:
         if not self.takes_bool:
@@ -80,6 +88,9 @@ class Arithmetic(Binary):
     def numpy(self, at: Lowering, *arguments: Code) -> str:
         x, y = (cast_numpy(code, type, at.result.dtype) for code, type in zip(arguments, at.operand_types, strict=True))
         return infix(x, self.sign, y, self.level)
+
+    def numpy_into(self, at: Lowering, out: Code, *arguments: Code) -> str | None:
+        return call_into(self.function, at, out, arguments) if self.function else None
 
     @classmethod
     def samples(cls) -> Iterator[Sample]:
@@ -97,6 +108,7 @@ class Add(Arithmetic):
     """x + y, broadcasting."""
 
     name: ClassVar[str] = "add"
+    function: ClassVar[str] = "np.add"
     sign: ClassVar[str] = "+"
     level: ClassVar[int] = SUM
     derivative: ClassVar[Derivative] = {"x": "g", "y": "g"}
@@ -108,6 +120,7 @@ class Sub(Arithmetic):
     """x - y, broadcasting."""
 
     name: ClassVar[str] = "sub"
+    function: ClassVar[str] = "np.subtract"
     derivative: ClassVar[Derivative] = {"x": "g", "y": "-g"}
     sign: ClassVar[str] = "-"
     level: ClassVar[int] = SUM
@@ -120,6 +133,7 @@ class Mul(Arithmetic):
     """x * y, broadcasting."""
 
     name: ClassVar[str] = "mul"
+    function: ClassVar[str] = "np.multiply"
     sign: ClassVar[str] = "*"
     derivative: ClassVar[Derivative] = {"x": "g * y", "y": "g * x"}
 
@@ -130,6 +144,7 @@ class Div(Arithmetic):
     """x / y, broadcasting; integers give f32."""
 
     name: ClassVar[str] = "div"
+    function: ClassVar[str] = "np.divide"
     derivative: ClassVar[Derivative] = {"x": "g / y", "y": "-g * result / y"}
     sign: ClassVar[str] = "/"
 
@@ -200,6 +215,7 @@ class Extremum(Binary):
 
     function: ClassVar[str]
     bound: ClassVar[str]
+    in_place: ClassVar[bool] = True
 
     def infer(self, *operands: TensorType) -> TensorType:
         return broadcast_types(*operands, dtype=promoted(*operands))
@@ -225,6 +241,9 @@ class Extremum(Binary):
     def numpy(self, at: Lowering, *arguments: Code) -> str:
         x, y = (cast_numpy(code, type, at.result.dtype) for code, type in zip(arguments, at.operand_types, strict=True))
         return f"np.{self.function}({x}, {y})"
+
+    def numpy_into(self, at: Lowering, out: Code, *arguments: Code) -> str | None:
+        return call_into(f"np.{self.function}", at, out, arguments)
 
     @classmethod
     def samples(cls) -> Iterator[Sample]:
@@ -253,139 +272,3 @@ class Min(Extremum):
     name: ClassVar[str] = "min"
     function: ClassVar[str] = "minimum"
     bound: ClassVar[str] = "max"
-
-
-class Comparison(Binary):
-    """Abstract: truth values out; `sign` is the Python operator both libraries overload."""
-
-    sign: ClassVar[str]
-
-    def infer(self, *operands: TensorType) -> TensorType:
-        return broadcast_types(*operands, dtype=DType.bool)
-
-    def torch(self, at: Lowering, *arguments: Code) -> str:
-        x, y = arguments
-        return Code(f"{x.within(SUM)} {self.sign} {y.within(SUM)}", COMPARISON)
-
-    def numpy(self, at: Lowering, *arguments: Code) -> str:
-        return self.torch(at, *arguments)
-
-    @classmethod
-    def samples(cls) -> Iterator[Sample]:
-        yield Sample(cls(), (SampleTensor((4, 1, 3), DType.i64, 0, 3), SampleTensor((2, 1), DType.i64, 0, 3)))
-        yield Sample(cls(), (SampleTensor((2, 3), DType.i32, 0, 3), SampleTensor(())))
-        yield Sample(cls(), (SampleTensor((5,)), SampleTensor((2, 1))))
-        yield Sample(cls(), (SampleTensor((5,), DType.bool), SampleTensor((5,), DType.bool)))
-
-
-@register
-@final
-class Eq(Comparison):
-    """Where x equals y, broadcasting."""
-
-    name: ClassVar[str] = "eq"
-    sign: ClassVar[str] = "=="
-
-
-@register
-@final
-class Ne(Comparison):
-    """Where x differs from y, broadcasting."""
-
-    name: ClassVar[str] = "ne"
-    sign: ClassVar[str] = "!="
-
-
-@register
-@final
-class Lt(Comparison):
-    """Where x is below y, broadcasting."""
-
-    name: ClassVar[str] = "lt"
-    sign: ClassVar[str] = "<"
-
-
-@register
-@final
-class Le(Comparison):
-    """Where x is at most y, broadcasting."""
-
-    name: ClassVar[str] = "le"
-    sign: ClassVar[str] = "<="
-
-
-@register
-@final
-class Gt(Comparison):
-    """Where x is above y, broadcasting."""
-
-    name: ClassVar[str] = "gt"
-    sign: ClassVar[str] = ">"
-
-
-@register
-@final
-class Ge(Comparison):
-    """Where x is at least y, broadcasting."""
-
-    name: ClassVar[str] = "ge"
-    sign: ClassVar[str] = ">="
-
-
-class Logical(Op):
-    """Abstract: truth values in and out, element by element; `function` is named alike in both libraries."""
-
-    family: ClassVar[str] = "elementwise"
-    broadcasts: ClassVar[bool] = True
-    function: ClassVar[str]
-
-    def infer(self, *operands: TensorType) -> TensorType:
-        for operand, type in zip(self.operands, operands, strict=True):
-            if type.dtype is not DType.bool:
-                raise RuleError(
-                    "NL210",
-                    f"`{self.name}` takes truth values, but `{{{operand}}}` is {type}",
-                    at=operand,
-                    help=f"compare it: `{{{operand}}} != 0`",
-                )
-        return broadcast_types(*operands, operands=self.operands, dtype=DType.bool)
-
-    def torch(self, at: Lowering, *arguments: Code) -> str:
-        return f"torch.{self.function}({', '.join(arguments)})"
-
-    def numpy(self, at: Lowering, *arguments: Code) -> str:
-        return f"np.{self.function}({', '.join(arguments)})"
-
-    @classmethod
-    def samples(cls) -> Iterator[Sample]:
-        for shapes in (((2, 1, 3), (4, 1)), ((5,), (5,)), ((2, 2), ())):
-            yield Sample(cls(), tuple(SampleTensor(shape, DType.bool) for shape in shapes[: len(cls.operands)]))
-
-
-@register
-@final
-class LogicalAnd(Logical):
-    """Where x and y both hold, broadcasting."""
-
-    name: ClassVar[str] = "logical_and"
-    operands: ClassVar[tuple[str, ...]] = ("x", "y")
-    function: ClassVar[str] = "logical_and"
-
-
-@register
-@final
-class LogicalOr(Logical):
-    """Where x or y holds, or both, broadcasting."""
-
-    name: ClassVar[str] = "logical_or"
-    operands: ClassVar[tuple[str, ...]] = ("x", "y")
-    function: ClassVar[str] = "logical_or"
-
-
-@register
-@final
-class LogicalNot(Logical):
-    """Where x does not hold."""
-
-    name: ClassVar[str] = "logical_not"
-    function: ClassVar[str] = "logical_not"

@@ -110,6 +110,7 @@ class Unary(Op):
 
     family: ClassVar[str] = "elementwise"
     broadcasts: ClassVar[bool] = True
+    in_place: ClassVar[bool] = True
     torch_function: ClassVar[str] = ""
     numpy_function: ClassVar[str] = ""
     torch_class: ClassVar[str] = ""
@@ -130,6 +131,9 @@ class Unary(Op):
         if not self.numpy_function:
             return super().numpy(at, *arguments)
         return f"{self.numpy_function}({arguments[0]})"
+
+    def numpy_into(self, at: Lowering, out: Code, *arguments: Code) -> str | None:
+        return f"{self.numpy_function}({arguments[0]}, out={out})" if self.numpy_function else None
 
     @classmethod
     def samples(cls) -> Iterator[Sample]:

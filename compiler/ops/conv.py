@@ -25,7 +25,9 @@ from compiler.ops.windows import (
     Size,
     Windows,
     borrow,
+    close_channels,
     given_keywords,
+    open_channels,
     require_spatial,
     resolve_padding,
     share_out,
@@ -57,7 +59,7 @@ def convolve(
     filters = weight.reshape(groups, weight.shape[0] // groups, -1)
     patches = Patches(x, weight.shape[2:], stride, pads, dilation, mode, work, groups == 1 and filters.shape[1] <= 64)
     sizes = patches.out[-(x.ndim - 2) :]
-    result = np.empty((weight.shape[0], x.shape[0], *sizes), x.dtype) if out is None else out.swapaxes(0, 1)
+    result = open_channels((x.shape[0], weight.shape[0], *sizes), x.dtype, out, work)
     pixels = result.reshape(groups, filters.shape[1], -1)
 
     lines = [weight[:, :, i].reshape(weight.shape[0], -1) for i in range(patches.size[0])] if patches.by_lines else []
@@ -77,7 +79,7 @@ def convolve(
             pixels[:, :, places] += bias.reshape(groups, -1, 1)
 
     share_out(work, multiply, len(patches))
-    return result.swapaxes(0, 1)
+    return close_channels(result, out)
 
 
 @emitted
@@ -238,6 +240,12 @@ class Conv(Op):
         return f"{module}(F.pad({arguments[0]}, {sides}{TORCH_PAD_MODES[self.mode]}))"
 
     def numpy(self, at: Lowering, *arguments: Code) -> str:
+        return self._numpy_call(at, arguments)
+
+    def numpy_into(self, at: Lowering, out: Code, *arguments: Code) -> str | None:
+        return self._numpy_call(at, arguments, f"out={out}", "work=work")
+
+    def _numpy_call(self, at: Lowering, arguments: tuple[Code, ...], *more: str) -> str:
         windows = self._windows(at.operand_types[0])
         padded = any(map(any, windows.pads))
         given = {
@@ -247,7 +255,7 @@ class Conv(Op):
             "groups": self.groups if self.groups > 1 else None,
             "mode": self.mode if padded and self.mode != "zeros" else None,
         }
-        return f"{at.use(convolve)}({', '.join((*arguments, *given_keywords(given)))})"
+        return f"{at.use(convolve)}({', '.join((*arguments, *given_keywords(given), *more))})"
 
     def derivatives(self, *operands: TensorType) -> Derivative:
         (x,) = operands

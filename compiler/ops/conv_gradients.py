@@ -182,6 +182,9 @@ class Convolve(Correlation):
     def numpy(self, at: Lowering, *arguments: Code) -> str:
         return f"{at.use(convolve)}({', '.join(arguments)}{self.keywords()})"
 
+    def numpy_into(self, at: Lowering, out: Code, *arguments: Code) -> str | None:
+        return f"{self.numpy(at, *arguments)[:-1]}, out={out}, work=work)"
+
     def cost(self, operands: tuple[TensorType, ...], results: tuple[TensorType, ...]) -> Dim:
         return results[0].elements * math.prod(operands[1].shape[1:], start=Dim.of(1))
 
@@ -222,6 +225,9 @@ class ConvolveInput(Correlation):
     def numpy(self, at: Lowering, *arguments: Code) -> str:
         return f"{at.use(convolve_input)}({', '.join(arguments)}, {at.dims(self.sizes)}{self.keywords()})"
 
+    def numpy_into(self, at: Lowering, out: Code, *arguments: Code) -> str | None:
+        return f"{self.numpy(at, *arguments)[:-1]}, out={out}, work=work)"
+
     def cost(self, operands: tuple[TensorType, ...], results: tuple[TensorType, ...]) -> Dim:
         return operands[0].elements * math.prod(operands[1].shape[1:], start=Dim.of(1))
 
@@ -257,6 +263,9 @@ class ConvolveWeight(Correlation):
 
     def numpy(self, at: Lowering, *arguments: Code) -> str:
         return f"{at.use(convolve_weight)}({', '.join(arguments)}, {self.kernel}{self.keywords()})"
+
+    def numpy_into(self, at: Lowering, out: Code, *arguments: Code) -> str | None:
+        return f"{self.numpy(at, *arguments)[:-1]}, out={out}, work=work)"
 
     def cost(self, operands: tuple[TensorType, ...], results: tuple[TensorType, ...]) -> Dim:
         return operands[1].elements * (operands[0].shape[1] // self.groups) * math.prod(self.kernel)

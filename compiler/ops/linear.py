@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from compiler.ir.dims import Dim, compare
 from compiler.ir.initializers import FanInUniform, Normal
-from compiler.ir.op import PRODUCT, SUM, Batching, Code, Derivative, Lowering, Op, ParameterSpec, RuleError, Sample, SampleTensor
+from compiler.ir.op import PRODUCT, SUM, Batching, Code, Derivative, Lowering, Op, ParameterSpec, RuleError, Sample, SampleTensor, emitted
 from compiler.ir.signature import Positive
 from compiler.ir.types import BroadcastError, DType, TensorType, broadcast
 from compiler.ops.base import infix, keywords, register, require_float
 from compiler.ops.shape import Squeeze, Transpose, Unsqueeze
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@emitted
+def multiply_add(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """x @ weight.T + bias in `out`."""
+    np.matmul(x, weight.T, out=out)
+    out += bias
+    return out
 
 
 @register
@@ -61,6 +72,14 @@ class Linear(Op):
         x, weight, *bias = arguments
         product = Code(f"{x.within(PRODUCT)} @ {weight.tight}.T", PRODUCT)
         return infix(product, "+", bias[0], SUM) if bias else product
+
+    def numpy_into(self, at: Lowering, out: Code, *arguments: Code) -> str | None:
+        x, weight, *bias = arguments
+        if at.operand_types[0].rank < 2:
+            return None
+        if not bias:
+            return f"np.matmul({x}, {weight.tight}.T, out={out})"
+        return f"{at.use(multiply_add)}({x}, {weight}, {bias[0]}, out={out})"
 
     def derivatives(self, *operands: TensorType) -> Derivative:
         """The weight's is one product over all leading axes together."""
@@ -188,6 +207,9 @@ class Matmul(Op):
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
         return infix(arguments[0], "@", arguments[1])
+
+    def numpy_into(self, at: Lowering, out: Code, *arguments: Code) -> str | None:
+        return None if min(type.rank for type in at.operand_types) < 2 else f"np.matmul({', '.join(arguments)}, out={out})"
 
     def numpy(self, at: Lowering, *arguments: Code) -> str:
         return infix(arguments[0], "@", arguments[1])

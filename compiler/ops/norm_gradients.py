@@ -16,7 +16,7 @@ from compiler.ir.signature import PositiveFloat, Probability, format_constant
 from compiler.ir.types import DType, TensorType
 from compiler.ops.base import normal_axis, register, require_float
 from compiler.ops.layer_norm import normalize
-from compiler.ops.windows import borrow, share_out
+from compiler.ops.windows import borrow, close_channels, open_channels, share_out
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +53,7 @@ def normalize_batch(
     """
     channels, step = channel_blocks(x)
     count = x.size // x.shape[1]
-    result = np.empty(channels.shape, x.dtype) if out is None else out.swapaxes(0, 1)
+    result = open_channels(x.shape, x.dtype, out, work)
     mean, squares = np.empty((2, x.shape[1]), x.dtype)
 
     def scale(_: int, index: int) -> None:
@@ -69,7 +69,7 @@ def normalize_batch(
     share_out(work, scale, -(-x.shape[1] // step))
     new_mean = running_mean * (1 - momentum) + mean * momentum
     new_var = running_var * (1 - momentum) + squares * (momentum / (count - 1))
-    return result.swapaxes(0, 1), new_mean, new_var, tracked + 1
+    return close_channels(result, out), new_mean, new_var, tracked + 1
 
 
 @emitted
@@ -82,7 +82,7 @@ def normalize_batch_gradient(
     """
     channels, step = channel_blocks(x)
     count = x.size // x.shape[1]
-    result = np.empty(channels.shape, x.dtype) if out is None else out.swapaxes(0, 1)
+    result = open_channels(x.shape, x.dtype, out, work)
     total, along = np.empty((2, x.shape[1]), x.dtype)
     scales = weight.reshape(-1)
 
@@ -100,7 +100,7 @@ def normalize_batch_gradient(
         np.multiply(centred, (scales[block] * inverse)[:, None], out=made)
 
     share_out(work, differentiate, -(-x.shape[1] // step))
-    return result.swapaxes(0, 1), along.reshape(weight.shape), total.reshape(weight.shape)
+    return close_channels(result, out), along.reshape(weight.shape), total.reshape(weight.shape)
 
 
 class NormGradient(Op):
@@ -224,6 +224,9 @@ class BatchNormTraining(NormGradient):
     def numpy(self, at: Lowering, *arguments: Code) -> str:
         return f"{at.use(normalize_batch)}({', '.join(arguments)}, {self.eps!r}, {self.momentum!r})"
 
+    def numpy_into(self, at: Lowering, out: Code, *arguments: Code) -> str | None:
+        return f"{self.numpy(at, *arguments)[:-1]}, out={out}, work=work)"
+
     @classmethod
     def samples(cls) -> Iterator[Sample]:
         for shape, eps, momentum in (((3, 4, 5, 6), 1e-5, 0.1), ((5, 4), 1e-2, 0.3), ((2, 3, 7), 0.1, 1.0)):
@@ -240,6 +243,7 @@ class BatchNormGradient(NormGradient):
     """What `y` gives back through `batch_norm` in training mode: to `x`, to the weight [1, C, 1 …], to the bias; `axes` are all but 1."""
 
     name: ClassVar[str] = "batch_norm_gradient"
+    in_place: ClassVar[bool] = True
     operands: ClassVar[tuple[str, ...]] = ("x", "weight", "y")
     formula: ClassVar[str | None] = (
         "[standardize_gradient(x, y * weight, axes=axes, eps=eps),"
@@ -261,6 +265,9 @@ class BatchNormGradient(NormGradient):
 
     def numpy(self, at: Lowering, *arguments: Code) -> str:
         return f"{at.use(normalize_batch_gradient)}({', '.join(arguments)}, {self.eps!r})"
+
+    def numpy_into(self, at: Lowering, out: Code, *arguments: Code) -> str | None:
+        return f"{self.numpy(at, *arguments)[:-1]}, out={out}, work=work)"
 
     @classmethod
     def samples(cls) -> Iterator[Sample]:

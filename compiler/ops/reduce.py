@@ -1,7 +1,4 @@
-"""Reductions of numbers over axes: sums, means, extrema, variances, norms. `axis` is one axis, a list, or (left out) all of them.
-
-The one exception is `norm`, whose default is every axis but the first: one number per example.
-"""
+"""Reductions over axes: sums, means, extrema, variances, norms. `axis` is one, a list, or (left out) all; for `norm` all but the first."""
 
 from __future__ import annotations
 
@@ -109,9 +106,12 @@ class Total(Reduction):
 
     def numpy(self, at: Lowering, *arguments: Code) -> str:
         text = super().numpy(at, *arguments)
-        if at.operand_types[0].dtype in (DType.i32, DType.u8):
-            return f"{text[:-1]}{'' if text.endswith('()') else ', '}dtype=np.int64)"
-        return text
+        small = at.operand_types[0].dtype in (DType.i32, DType.u8)
+        return f"{text[:-1]}{'' if text.endswith('()') else ', '}dtype=np.int64)" if small else text
+
+    def numpy_into(self, at: Lowering, out: Code, *arguments: Code) -> str | None:
+        settings = [*self._settings(at.operand_types[0].rank, "axis", "keepdims"), f"out={out}"]
+        return f"{arguments[0].tight}.{self.method}({', '.join(settings)})" if at.result.dtype.is_float else None
 
     @classmethod
     def samples(cls) -> Iterator[Sample]:

@@ -13,6 +13,7 @@ from compiler.ir.op import Code, Derivative, Lowering, Op, RuleError, Sample, Sa
 from compiler.ir.signature import Variadic, format_constant
 from compiler.ir.types import TensorType
 from compiler.ops.base import keywords, normal_axis, register, shift_axis
+from compiler.ops.elementwise import copy_into
 
 Sizes = Annotated[tuple[Dim, ...], Variadic()]
 Axes = Annotated[tuple[int, ...], Variadic()]
@@ -48,6 +49,10 @@ class Reshaping(ShapeOp):
 
     def derivatives(self, *operands: TensorType) -> Derivative:
         return {"x": reshape_text("g", operands[0].shape)}
+
+    def numpy_into(self, at: Lowering, out: Code, *arguments: Code) -> str | None:
+        """Arrays of four axes and more lie channel by channel, so that those of fewer are no views of them."""
+        return f"{at.use(copy_into)}({out}, {arguments[0]})" if at.operand_types[0].rank >= 4 > at.result.rank > 0 else None
 
 
 @register

@@ -177,6 +177,30 @@ def borrow(work: Any, slot: str, shape: tuple[int, ...], dtype: Any) -> np.ndarr
 
 
 @emitted
+def slot(work: Any, number: int, shape: tuple[int, ...], dtype: Any = None) -> np.ndarray:
+    """An array for a value, f32 unless told, with any numbers in it: of the memory that `work` keeps under a number, or a new one."""
+    return np.empty(shape, dtype or np.float32) if work is None else work.place(number, shape, dtype or np.float32)
+
+
+@emitted
+def open_channels(shape: tuple[int, ...], dtype: Any, out: np.ndarray | None, work: Any) -> np.ndarray:
+    """Memory for a result [N, C, …] that is made channel by channel [C, N, …]: that of `out` where it lies so; `close_channels` ends it."""
+    if out is None:
+        return np.empty((shape[1], shape[0], *shape[2:]), dtype)
+    channels = out.swapaxes(0, 1)
+    return channels if channels.flags.c_contiguous else borrow(work, "channels", channels.shape, dtype)
+
+
+@emitted
+def close_channels(channels: np.ndarray, out: np.ndarray | None) -> np.ndarray:
+    """The result [N, C, …], in `out` where there is one."""
+    if out is None or out.swapaxes(0, 1).flags.c_contiguous:
+        return channels.swapaxes(0, 1) if out is None else out
+    out[...] = channels.swapaxes(0, 1)
+    return out
+
+
+@emitted
 def share_out(work: Any, function: Any, count: int) -> None:
     """Call function(worker, index) for each index below `count`: in the threads of `work`, or here."""
     if work is None or count == 1:

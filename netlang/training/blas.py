@@ -9,7 +9,7 @@ import ctypes
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, final
 
 NAMES: Final = (
     "scipy_openblas_{}_num_threads64_",
@@ -33,6 +33,22 @@ def set_threads(count: int) -> None:
     for library in _libraries():
         if (found := _function(library, "set")) is not None:
             found(ctypes.c_int(count))
+
+
+@final
+class ThreadCount:
+    """`read_threads` and `set_threads` for who asks often: the libraries are looked up once."""
+
+    def __init__(self) -> None:
+        self._libraries = [(_function(library, "get"), _function(library, "set")) for library in _libraries()]
+
+    def get(self) -> int:
+        return next((int(read()) for read, _ in self._libraries if read is not None), 1)
+
+    def set(self, count: int) -> None:
+        for _, write in self._libraries:
+            if write is not None:
+                write(count)
 
 
 def _libraries() -> Iterator[ctypes.CDLL]:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, final
+
+import numpy as np
 
 from compiler.backends.numpy_backend import load_numpy
 from compiler.backends.numpy_steps import StepFunction, load_steps
@@ -22,6 +25,7 @@ from compiler.ops.scan import Scan, ScanGradient
 from compiler.passes.autodiff import DerivativeError
 from compiler.passes.program_plan import Flatten, ProgramPlan, training_networks
 from compiler.passes.step_gradient import StepGradient, flat_values, read_step, step_entries, step_gradient
+from netlang.training.blas import read_threads
 from netlang.training.failures import failure
 from netlang.training.functions import (
     NO_LIMIT,
@@ -34,6 +38,7 @@ from netlang.training.functions import (
     with_own_names,
     with_rows,
 )
+from netlang.training.workspace import Threads, Workspace
 
 
 @final
@@ -132,5 +137,9 @@ def compile_entries(step: Step, training: Collection[str], module: Any) -> Compi
 def compile_steps(steps: list[StepGradient], values: list[Graph], module: Any) -> tuple[CompiledStep, ...]:
     """The functions of flat steps, then of other flat graphs."""
     loaded = load_steps(steps, module, shared=values)
+    functions = loaded.functions
+    if module is np:
+        threads = Threads(read_threads())
+        functions = tuple(partial(function, work=Workspace(threads)) for function in functions)
     inputs = [tuple(value.name for value in graph.inputs) for graph in (*(step.graph for step in steps), *values)]
-    return tuple(map(CompiledStep, loaded.functions, inputs, loaded.draws))
+    return tuple(map(CompiledStep, functions, inputs, loaded.draws))

@@ -9,7 +9,7 @@ import torch
 from compiler.ir.dims import Dim
 from compiler.ir.op import NEGATION, PRODUCT, SUM, Code, Op
 from compiler.ir.types import DType, TensorType
-from compiler.ops import activation, arithmetic, classification, elementwise, functions, loss, random, reduce, search, softmax
+from compiler.ops import activation, arithmetic, classification, comparison, elementwise, functions, loss, random, reduce, search, softmax
 from tests.compiler.ops.harness import NUMPY, PlainLowering, run
 
 F32, I64 = DType.f32, DType.i64
@@ -30,7 +30,7 @@ TEXTS: list[tuple[Op, tuple[TensorType, ...], tuple[Code, ...], str, str | None]
     (arithmetic.Pow(), (MATRIX, MATRIX), (X, MINUS), "x ** -a", "x ** -a"),
     (arithmetic.Max(), (MATRIX, SCALAR), (X, Code("0.5")), "torch.clamp(x, min=0.5)", "np.maximum(x, 0.5)"),
     (arithmetic.Min(), (MATRIX, MATRIX), (X, Y), "torch.minimum(x, y)", "np.minimum(x, y)"),
-    (arithmetic.Lt(), (MATRIX, MATRIX), (Code("a < b", 4), A_SUM), "(a < b) < a + b", "(a < b) < a + b"),
+    (comparison.Lt(), (MATRIX, MATRIX), (Code("a < b", 4), A_SUM), "(a < b) < a + b", "(a < b) < a + b"),
     (elementwise.Neg(), (MATRIX,), (A_SUM,), "-(a + b)", "-(a + b)"),
     (elementwise.Cast(F32), (INTEGERS,), (A_SUM,), "(a + b).float()", "(a + b).astype(np.float32)"),
     (elementwise.Cast(DType.u8), (INTEGERS,), (X,), "x.to(torch.uint8)", "x.astype(np.uint8)"),

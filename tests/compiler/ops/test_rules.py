@@ -13,7 +13,7 @@ from compiler.diagnostics.codes.types import CODES
 from compiler.ir.dims import Dim
 from compiler.ir.op import Op, RuleError
 from compiler.ir.types import DType, TensorType
-from compiler.ops import activation, arithmetic, classification, elementwise, functions, loss, random, reduce, search, softmax
+from compiler.ops import activation, arithmetic, classification, comparison, elementwise, functions, loss, random, reduce, search, softmax
 
 F32, I64, BOOL = DType.f32, DType.i64, DType.bool
 of = TensorType.of
@@ -24,7 +24,7 @@ REFUSED: list[tuple[Op, tuple[TensorType, ...], str, str]] = [
     (arithmetic.Add(), (of(F32, "N"), of(F32, 3)), "NL204", "x"),
     (arithmetic.Sub(), (of(BOOL, 2), of(BOOL, 2)), "NL210", "x"),
     (arithmetic.Pow(), (of(F32, 2), of(BOOL, 2)), "NL210", "y"),
-    (arithmetic.LogicalAnd(), (of(BOOL, 2), of(F32, 2)), "NL210", "y"),
+    (comparison.LogicalAnd(), (of(BOOL, 2), of(F32, 2)), "NL210", "y"),
     (elementwise.Where(), (of(F32, 2), of(F32, 2), of(F32, 2)), "NL210", "condition"),
     (elementwise.Where(), (of(BOOL, 2), of(F32, 2), of(F32, 3)), "NL203", "condition"),
     (elementwise.Clip(1.0, 0.0), (of(F32, 2),), "NL214", "low"),

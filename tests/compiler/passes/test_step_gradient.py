@@ -180,7 +180,7 @@ def test_printed_function_reads_well() -> None:
     checked = make()
     text = print_steps(gradients(checked, {"G"})[1:2]).text
     body = text[text.index("def generator") :]
-    assert body.startswith("def generator(p: Arrays, z: np.ndarray) -> tuple[np.ndarray, Arrays, Arrays]:")
+    assert body.startswith("def generator(p: Arrays, z: np.ndarray, *, work: Any = None) -> tuple[np.ndarray, Arrays, Arrays]:")
     for line in (
         '    G_b_weight = p["G/b.weight"]  # [2, 8]',
         "    G_a = np.maximum(",

@@ -126,10 +126,17 @@ def read_type(frame: Frame, node: Node, prefix: str = "") -> Task:
             "NL138",
             f"`{inner.text(named)}` is not a type",
             inner.span(named),
-            help=f"did you mean `{near}`?" if near else f"write `[N, 3, H, W]`, or with a dtype `i64[N, T]`; dtypes are {', '.join(DType)}",
+            help=f"did you mean `{near}`?" if near else _show_types(expr),
             fix=Fix(inner.span(named), near) if near else None,
         )
     return POISON
+
+
+def _show_types(expr: ast.Expr) -> str:
+    """How a type is written, where `expr` is none."""
+    if isinstance(expr, ast.Name):
+        return f"a vector of `{expr.name}` numbers is `[{expr.name}]`, a single number `[]`; another dtype stands before: `i64[N, T]`"
+    return f"write `[N, 3, H, W]`, or with a dtype `i64[N, T]`; dtypes are {', '.join(DType)}"
 
 
 def _make_type(dtype: DType, shape: list[Any]) -> Any:

@@ -176,11 +176,17 @@ class _Work:
                 "NL170",
                 f"the size `{unknown[0]}` of `{name}` is told by no input and no constant",
                 place,
-                help=f"use a size of the inputs, or make it a constant of the cell: `{self._definition.body.name}({unknown[0]})`",
+                help=self._tell_size(unknown[0]),
                 notes=self._frame.notes,
             )
             return POISON
         return type
+
+    def _tell_size(self, name: str) -> str:
+        """What to do about a size that nothing tells."""
+        if name == BATCH:
+            return "a cell stands for one example and one time step: leave the batch out"
+        return f"use a size of the inputs, or make it a constant of the cell: `{self._definition.body.name}({name})`"
 
     def _require_weight(self, name: str, type: TensorType, place: Span) -> bool:
         """A weight has sizes that are numbers, and floats in it, for it is trained."""

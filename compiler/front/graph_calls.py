@@ -81,10 +81,11 @@ def _bind_inputs(frame: Frame, name: str, names: list[str], partial: Partial, in
     return arguments
 
 
-def report_count(frame: Frame, name: str, names: list[str], given: int, span: Span) -> None:
+def report_count(frame: Frame, name: str, names: list[str], given: int, span: Span, more: str = "") -> None:
+    """Say how many inputs there are; `more` goes on with the help."""
     shown = ", ".join(f"`{item}`" for item in names)
     frame.sink.report(
-        "NL307", f"`{name}` takes {count(len(names), 'input')} and gets {given}", span, help=f"it takes {shown}", notes=frame.notes
+        "NL307", f"`{name}` takes {count(len(names), 'input')} and gets {given}", span, help=f"it takes {shown}{more}", notes=frame.notes
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Any, Final, final
 
 from compiler.diagnostics import Label
 from compiler.front.binding import keyword_span, report_unknown, report_unknown_name
@@ -26,6 +26,8 @@ from compiler.ir.types import DType, TensorType
 from compiler.ops import make_op
 from compiler.ops.scan import Scan
 from compiler.source import Span
+
+ONE_STEP: Final = "a cell stands for one example and one time step: declare its inputs without batch and time"
 
 
 @final
@@ -197,7 +199,10 @@ def _read_arguments(frame: Frame, name: str, partial: Partial, incoming: Argumen
     if free and not sequences:
         return partial
     if len(free) != len(sequences):
-        report_count(frame, body.name, inputs, len(sequences) + len(inputs) - len(free), partial.span)
+        extra = sequences[len(free)] if len(sequences) > len(free) else None
+        by_name = "" if extra is None else f"; a first state is given by name: `{states[0]}={extra.text}`"
+        span = partial.span if extra is None else extra.span
+        report_count(frame, body.name, inputs, len(sequences) + len(inputs) - len(free), span, by_name)
         return POISON
     placed = {**dict(zip(free, sequences, strict=True)), **{key: partial.keywords[key] for key in inputs if key in partial.keywords}}
     reverse = partial.keywords.get("reverse")
@@ -329,6 +334,7 @@ def _report_input(frame: Frame, given: _Given, bad: BadInput, sequences: tuple[V
         label=str(value.type),
         also=(Label(body.inputs[name].key.span, f"declared as {bad.declared}"),),
         notes=frame.notes,
+        help=ONE_STEP if len(bad.declared.shape) == value.type.rank else None,
     )
 
 

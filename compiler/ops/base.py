@@ -53,8 +53,14 @@ def require_known(name: str, dim: Dim, what: str, operand: str = "x") -> int:
 def normal_axis(name: str, axis: int, rank: int, attribute: str = "axis") -> int:
     """An axis counted from the front; refuse one outside the rank."""
     if not -rank <= axis < rank:
-        raise RuleError("NL207", f"`{name}` has no axis {axis} in a tensor of {rank} dimensions", at=attribute)
+        raise RuleError("NL207", f"`{name}` has no axis {axis} in a tensor of {rank} dimensions", at=attribute, help=_list_axes(rank))
     return axis % rank
+
+
+def _list_axes(rank: int) -> str:
+    if rank < 2:
+        return "its only axis is 0" if rank else "a single number has no axes"
+    return f"its axes are 0 to {rank - 1}, or {-rank} to -1 from the end"
 
 
 def shift_axis(axis: int) -> int:

@@ -9,7 +9,7 @@ gradients of gradients are asked for. `torch.compile` calls the scan as one opaq
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, final
 
@@ -46,21 +46,23 @@ class TorchScan:
     way: ScanWay
 
 
-def print_torch_kernel(cell: Cell, name: str, *, lengths: bool = False, taken: Iterable[str] = ()) -> TorchScan:
-    """The functions of a cell's scan, `lengths` with those for rows that end early; raises Unsupported."""
+def print_torch_kernel(cell: Cell, name: str, *, masked: Collection[bool] = (False,), taken: Iterable[str] = ()) -> TorchScan:
+    """The functions of a cell's scan: `masked` those for rows that end early, not masked those for whole ones; raises Unsupported."""
     used: dict[str, Callable[..., Any]] = {}
     texts: list[str] = []
     kernels: dict[bool, ScanText] = {}
-    way = choose_way(cell)
-    always = way.vendor is not None and FIRST.get(way.vendor.kind) == ""
-    for masked in (False, True)[always : 1 + lengths]:
-        kernels[masked] = print_scan(plan_scan(cell, masked=masked), f"{name}_masked" if masked else name, taken, tensors=True)
-        texts.append(kernels[masked].text)
-        used |= kernels[masked].used
+    lengths = True in masked
+    way = choose_way(cell, lengths=False not in masked)
+    kind = "" if way.vendor is None else way.vendor.kind
+    for ends in sorted(masked):
+        if ends or FIRST.get(kind) != "":
+            kernels[ends] = print_scan(plan_scan(cell, masked=ends), f"{name}_masked" if ends else name, taken, tensors=True)
+            texts.append(kernels[ends].text)
+            used |= kernels[ends].used
     loop = _loop(cell, name, used, lengths=lengths)
     if way.vendor is not None:
         texts.append(print_vendor(cell, way.vendor, f"{name}_vendor"))
-    texts.append(_entrance(name, kernels, way.vendor.kind if way.vendor is not None else "", lengths=lengths))
+    texts.append(_entrance(name, kernels, kind, lengths=lengths))
     used[require_steps.__name__] = require_steps
     used |= {item.__name__: item for item in ARRAY_FUNCTIONS if kernels}
     runtime = (TRANSFORMED, ARRAYS) if kernels else (TRANSFORMED,)
@@ -100,7 +102,8 @@ def _entrance(name: str, kernels: dict[bool, ScanText], vendor: str, *, lengths:
         lines += [f"    if {own}{FIRST[vendor]}:", call]
     if kernels:
         arrays = f"{chosen[0]} if lengths is None else {chosen[1]}" if len(chosen) > 1 else chosen[0]
-        lines += ["    if suits_arrays([item for item in tensors if item is not None]):"]
+        known = "" if False in kernels or not lengths else "lengths is not None and "
+        lines += [f"    if {known}suits_arrays([item for item in tensors if item is not None]):"]
         lines += wrap(f"return scan_arrays({arrays}, {given}, reverse, len(sequences), tensors)", 2)
         lines += [f"    if {own}:", call] if vendor and FIRST.get(vendor) != "" else []
     return "\n".join([*lines, f"    return {name}_loop({given}, reverse, *tensors)"])
@@ -108,7 +111,7 @@ def _entrance(name: str, kernels: dict[bool, ScanText], vendor: str, *, lengths:
 
 def load_torch_scan(cell: Cell, *, lengths: bool = True) -> Callable[..., tuple[Any, ...]]:
     """The printed scan of a cell, running, with states (None for zero) and parameters by keyword; torch is loaded."""
-    made = print_torch_kernel(cell, cell.name, lengths=lengths, taken=emitted_names("np", "torch"))
+    made = print_torch_kernel(cell, cell.name, masked=(False, True)[: 1 + lengths], taken=emitted_names("np", "torch"))
     parts = [HEAD, copy_functions(made.used.values()), *made.runtime, made.loop, made.text]
     function = execute("\n\n\n".join(parts), f"scan_{cell.name}")[f"{cell.name}_scan"]
     keys = [item.key for item in cell.graph.parameters]

@@ -140,8 +140,7 @@ def _constructor(file: TorchFile, node: Node) -> Pieces | None:
 
 def _print_scans(file: TorchFile, uses: list[ScanUse]) -> None:
     """Classes for the cells of one name: one for each kernel, and one for plain loops that differ in sizes alone."""
-    ways = [choose_way(use.cell, lengths=use.lengths) for use in uses]
-    plain = [use for use, way in zip(uses, ways, strict=True) if way.kind == "loop"]
+    plain = [use for use in uses if any(choose_way(use.cell, lengths=ends).kind == "loop" for ends in use.masked)]
     printed = [(use, *print_torch_scan(use, file.taken, file.emitted)) for use in plain]
     for family in families([(use, lines) for use, lines, _ in printed]):
         _print_scan_class(file, family, next(count for use, _, count in printed if use is family[0][0]))
@@ -149,7 +148,7 @@ def _print_scans(file: TorchFile, uses: list[ScanUse]) -> None:
     kernels: dict[str, list[ScanUse]] = {}
     for use in uses:
         if use not in plain:
-            made = print_torch_kernel(use.cell, stem, lengths=use.lengths, taken=file.names.taken)
+            made = print_torch_kernel(use.cell, stem, masked=use.masked, taken=file.names.taken)
             kernels.setdefault(f"{made.loop}\n{made.text}", []).append(use)
     for members in kernels.values():
         _print_kernel(file, members)
@@ -159,7 +158,7 @@ def _print_kernel(file: TorchFile, uses: list[ScanUse]) -> None:
     """A class, and the functions of the cells that share them."""
     first = uses[0]
     stem = claim_stem(first.cell.name, file.names.taken)
-    made = print_torch_kernel(first.cell, stem, lengths=first.lengths, taken=file.names.taken)
+    made = print_torch_kernel(first.cell, stem, masked=first.masked, taken=file.names.taken)
     for name in stem_names(stem):
         file.claim(name)
     printed = [(use, *print_torch_scan(use, file.taken, file.emitted, f"{stem}_scan")) for use in uses]

@@ -12,6 +12,7 @@ from typing import Any
 from compiler.ir.graph import Call, Graph, Node, Parameter, Value
 from compiler.ir.op import Op
 from compiler.ir.types import DType, TensorType
+from compiler.ops import make_op
 from compiler.ops.scan import Scan
 from compiler.passes.expand import calling_order
 
@@ -41,23 +42,39 @@ def _retype_one(graph: Graph, dtype: DType, made: dict[Graph, Graph]) -> Graph:
         list(change_all(graph.inputs)),
         [Parameter(item.key, change(item.value), item.init, item.trainable) for item in graph.parameters],
         [
-            Node(
-                _retype_op(node.op, dtype, made),
-                change_all(node.operands),
-                change_all(node.parameters),
-                change_all(node.results),
-                node.entry,
-                node.label,
-                node.prefix,
-                node.span,
-            )
+            item
             for node in graph.nodes
+            for item in _cast(
+                Node(
+                    _retype_op(node.op, dtype, made),
+                    change_all(node.operands),
+                    change_all(node.parameters),
+                    change_all(node.results),
+                    node.entry,
+                    node.label,
+                    node.prefix,
+                    node.span,
+                )
+            )
         ],
         {name: change(value) for name, value in graph.entries.items()},
         {name: change(value) for name, value in graph.outputs.items()},
         dict(graph.constants),
         graph.doc,
     )
+
+
+def _cast(node: Node) -> list[Node]:
+    """The node, and a cast where its op makes f32 whatever it is given: `one_hot` of whole numbers."""
+    if isinstance(node.op, Call) or len(node.results) != 1:
+        return [node]
+    (result,) = node.results
+    made = node.op.infer(*node.operand_types)
+    if made == result.type or not isinstance(made, TensorType) or made.shape != result.type.shape:
+        return [node]
+    raw = Value(made, result.name)
+    cast = Node(make_op("cast", dtype=result.type.dtype), (raw,), (), node.results, node.entry)
+    return [dataclasses.replace(node, results=(raw,)), cast]
 
 
 def retype_tensor(type: TensorType, dtype: DType) -> TensorType:

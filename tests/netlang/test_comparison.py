@@ -143,3 +143,12 @@ def test_programs_with_everything_agree() -> None:
     assert found.left_out == ()
     assert {row.place for row in found.rows if row.kind == "gradient"} == {"critic", "step_2", "step_3"}
     assert "shift/value" in {row.name for row in found.rows}
+
+
+def test_ops_that_make_f32_of_whole_numbers_are_compared_in_f64() -> None:
+    text = (
+        'netlang: 1\nuse: [rnn/cells]\nnetworks:\n  net:\n    inputs: {x: "i64[N, 5]"}\n    layers: {y: x -> one_hot(2) -> scan(gru(3))}\n'
+    )
+    found = compare(netlang.check(Source("f.yaml", text)).require(), batch=2)
+    assert found.rows
+    assert max(row.worst for row in found.rows) < 1e-12

@@ -47,8 +47,8 @@ def test_text_is_clean_and_formatted(printer: Callable[..., str]) -> None:
         source = printer(list(graphs_of(text, blocks).values()))
         checked = ruff("check", *RULES, text=source)
         assert checked.returncode == 0, f"{checked.stdout}\n{source}"
-    for name in ("lenet5", "lenet5_1998", "resnet18", "mobilenet_v2", "unet"):
-        source = printer(list(checked_graphs(SPECS / "cnn" / f"{name}.yaml").values()), title=f"{name}, printed.")
+    for name in ("cnn/lenet5", "cnn/lenet5_1998", "cnn/resnet18", "cnn/mobilenet_v2", "cnn/unet", "rnn/digits_rows"):
+        source = printer(list(checked_graphs(SPECS / f"{name}.yaml").values()), title=f"{name}, printed.")
         checked = ruff("check", *RULES, text=source)
         assert checked.returncode == 0, f"{checked.stdout}\n{source}"
         if printer is torch_source:

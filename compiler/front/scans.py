@@ -159,6 +159,15 @@ def call_cell(frame: Frame, function: CellFunction, partial: Partial, incoming: 
     return POISON
 
 
+def _report_sequences(frame: Frame, function: CellFunction, sequences: list[Argument], places: int, span: Span) -> None:
+    """Too many or too few sequences by position; one too many may be meant as a first state."""
+    body, more = function.definition.body, ""
+    if len(sequences) > places:
+        span = sequences[places].span
+        more = f"; a first state is given by name: `{next(iter(function.definition.states))}={sequences[places].text}`"
+    report_count(frame, body.name, list(body.inputs), len(sequences) + len(body.inputs) - places, span, more)
+
+
 def _read_arguments(frame: Frame, name: str, partial: Partial, incoming: Argument | None) -> _Given | Partial | Poison:
     """What a scan is given; the call itself where the sequence is still missing, poison when reported."""
     if frame.elaboration.stepping:
@@ -199,10 +208,7 @@ def _read_arguments(frame: Frame, name: str, partial: Partial, incoming: Argumen
     if free and not sequences:
         return partial
     if len(free) != len(sequences):
-        extra = sequences[len(free)] if len(sequences) > len(free) else None
-        by_name = "" if extra is None else f"; a first state is given by name: `{states[0]}={extra.text}`"
-        span = partial.span if extra is None else extra.span
-        report_count(frame, body.name, inputs, len(sequences) + len(inputs) - len(free), span, by_name)
+        _report_sequences(frame, function, sequences, len(free), partial.span)
         return POISON
     placed = {**dict(zip(free, sequences, strict=True)), **{key: partial.keywords[key] for key in inputs if key in partial.keywords}}
     reverse = partial.keywords.get("reverse")

@@ -66,7 +66,7 @@ def _retype_one(graph: Graph, dtype: DType, made: dict[Graph, Graph]) -> Graph:
 
 def _cast(node: Node) -> list[Node]:
     """The node, and a cast where its op makes f32 whatever it is given: `one_hot` of whole numbers."""
-    if isinstance(node.op, Call) or len(node.results) != 1:
+    if isinstance(node.op, Call) or node.parameters or len(node.results) != 1:
         return [node]
     (result,) = node.results
     made = node.op.infer(*node.operand_types)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from compiler.backends.execution import execute
-from compiler.backends.names import identifier
+from compiler.backends.names import network_parameter
 from compiler.backends.numpy_backend import load_numpy
 from compiler.backends.numpy_source import print_numpy
 from compiler.backends.numpy_steps import load_steps
@@ -106,7 +106,7 @@ def _call_torch(modules: Mapping[str, Any], graph: Graph, inputs: Mapping[str, n
 
     given = [torch.from_numpy(array) for array in inputs.values()]
     with torch.no_grad():
-        made = modules[graph.name](*given, **{identifier(name): modules[name] for name in called_networks(graph)})
+        made = modules[graph.name](*given, **{network_parameter(name): modules[name] for name in called_networks(graph)})
     return (item.detach().numpy() for item in (made if isinstance(made, tuple) else (made,)))
 
 
@@ -116,7 +116,7 @@ def _run_numpy(graphs: list[Graph], weights: Mapping[str, Any], inputs: Mapping[
 
 
 def _call_numpy(networks: Mapping[str, Any], graph: Graph, inputs: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
-    made = networks[graph.name](*inputs.values(), **{identifier(name): networks[name] for name in called_networks(graph)})
+    made = networks[graph.name](*inputs.values(), **{network_parameter(name): networks[name] for name in called_networks(graph)})
     return iter(made if isinstance(made, tuple) else (made,))
 
 

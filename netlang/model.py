@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, final
 
-from compiler.backends.names import identifier
+from compiler.backends.names import network_parameter
 from compiler.backends.numpy_backend import load_numpy
 from compiler.backends.torch_backend import load_torch, set_parameters
 from compiler.front.checked import Checked
@@ -37,7 +37,7 @@ class Model:
     def __getitem__(self, name: str) -> Callable[..., Any]:
         """The network as a function of its inputs alone: the networks that it calls are passed along."""
         called = called_networks(self.checked.networks[name])
-        return partial(self.networks[name], **{identifier(inner): self.networks[inner] for inner in called})
+        return partial(self.networks[name], **{network_parameter(inner): self.networks[inner] for inner in called})
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """Run the last network of the spec, which is the only one of most."""

@@ -71,6 +71,12 @@ def identifier(text: str) -> str:
     return f"x{name}" if name[0].isdigit() else name
 
 
+def network_parameter(name: str) -> str:
+    """What functions that are given a network call it: never a name that the file uses; different ones for different networks."""
+    base = identifier(name)
+    return f"{base}_" if base.rstrip("_") in TAKEN else base
+
+
 def class_name(text: str) -> str:
     """`residual_block` as `ResidualBlock`, `lenet5` as `LeNet5`."""
     words = re.findall(r"[A-Za-z]+|\d+|(?<=\d)_(?=\d)", text)

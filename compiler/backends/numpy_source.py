@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, final
 
 from compiler.backends.copying import copy_functions, emitted_names
-from compiler.backends.names import Names, class_name, docstring, identifier
+from compiler.backends.names import Names, class_name, docstring, network_parameter
 from compiler.backends.pieces import Landmarks, Line, Piece, Pieces, Shared, Slot, lines_key
 from compiler.backends.printer import BodyPrinter, PrintedLowering, Unit, inputs_note, tensor_operands
 from compiler.backends.scan_numpy import Kernels, print_entry
@@ -194,7 +194,7 @@ class _Scope:
 
     def _call(self, node: Node, op: Call, arguments: tuple[Code, ...]) -> str:
         graph = op.graph
-        given = [*arguments, *(f"{identifier(name)}={self.networks[name]}" for name in called_networks(graph))]
+        given = [*arguments, *(f"{network_parameter(name)}={self.networks[name]}" for name in called_networks(graph))]
         if graph in self.file.drawing:
             self.draws = True
             given.append("generator=generator")
@@ -219,7 +219,7 @@ def _print_body(file: NumpyFile, graph: Graph, reads: Reads, *, method: bool) ->
     """The statements that compute `reads`; `method` tells those of a class."""
     pruned = prune(graph, reads)
     whole = reads == tuple(graph.outputs)
-    networks = {found: identifier(found) for found in called_networks(pruned)}
+    networks = {found: network_parameter(found) for found in called_networks(pruned)}
     reserved = {"self", "p"} if method else {"p", "prefix"}
     names = Names({*file.taken, *emitted_names("np"), *networks.values(), *reserved, "generator"})
     inputs = {value: names.claim(value.name) for value in pruned.inputs}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, final
 
-from compiler.backends.names import Names, class_name, identifier
+from compiler.backends.names import Names, class_name, network_parameter
 from compiler.backends.pieces import Line, Pieces
 from compiler.backends.printer import BodyPrinter, PrintedLowering, Unit, inputs_note, tensor_operands
 from compiler.backends.sharing import Reads, output_fields, read_method, reads_by_forward
@@ -100,7 +100,7 @@ class _Scope:
             found = self.modules.of(node)
             assert found is not None
             target = found
-        given = [*arguments, *(f"{identifier(name)}={self.networks[name]}" for name in called_networks(graph))]
+        given = [*arguments, *(f"{network_parameter(name)}={self.networks[name]}" for name in called_networks(graph))]
         if not reads_by_forward(graph, op.reads):
             separator = "_" if use is not None and use.function else "."
             return f"{target}{separator}{read_method(op.reads)}({', '.join(given)})"
@@ -115,7 +115,7 @@ def print_function(
 ) -> list[Line]:
     """A function or method that computes a graph's outputs, or what `reads` asks for."""
     pruned = prune(graph, tuple(graph.outputs) if reads is None else reads)
-    networks = {found: identifier(found) for found in called_networks(pruned)}
+    networks = {found: network_parameter(found) for found in called_networks(pruned)}
     names = Names({*file.taken, *networks.values(), *(("self",) if method else ())})
     inputs = {value: names.claim(value.name) for value in pruned.inputs}
     sizes = Sizes(list(inputs.items()), names, local=graph.kind == "block")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable
 
-from compiler.backends.names import Names, identifier
+from compiler.backends.names import Names, network_parameter
 from compiler.ir.graph import Graph
 from compiler.ir.types import DType
 
@@ -33,7 +33,7 @@ def print_example(
         given.append(names.claim(value.name))
         shape = tuple(dim.evaluate(sizes) for dim in value.type.shape)
         lines.append(f"{given[-1]} = {made_up(shape, value.type.dtype)}")
-    known = {identifier(name): name for name in networks}
+    known = {network_parameter(name): name for name in networks}
     given += [f'{keyword}=networks["{known[keyword]}"]' if keyword in known else f"{keyword}={keyword}" for keyword in keywords]
     target = f'networks["{graph.name}"]' if several else "network"
     lines += after(f"{target}({', '.join(given)})")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias, final
 
-from compiler.backends.names import identifier
+from compiler.backends.names import network_parameter
 from compiler.front.checked import Checked
 from compiler.ir.graph import Graph, Value, called_networks
 from compiler.ir.training import Program
@@ -113,7 +113,7 @@ def with_own_names(graphs: list[Graph], taken: set[str]) -> list[Graph]:
 def bind(function: Callable[..., Any], graph: Graph, networks: Mapping[str, Any]) -> Function:
     """A printed function with its networks, which are its first parameters; keywords that it does not take are dropped."""
     names = [value.name for value in graph.inputs]
-    by_parameter = {identifier(name): network for name, network in networks.items()}
+    by_parameter = {network_parameter(name): network for name, network in networks.items()}
     found = list(inspect.signature(function).parameters)
     given = [by_parameter[name] for name in found if name in by_parameter and name not in names]
     taken = set(found[len(given) + len(names) :])

@@ -10,21 +10,10 @@ from compiler.backends.names import TAKEN
 from compiler.backends.scan_backward import BackwardFunction
 from compiler.backends.scan_forward import ForwardFunction
 from compiler.backends.wrapping import INDENT, WIDTH, split_items, wrap
-from compiler.ir.types import TensorType
 from compiler.passes.scan_plan import ScanPlan
 
 ENDINGS: Final = ("scan", "loop", "vendor", "forward", "backward", "masked_forward", "masked_backward")
 RESERVED: Final = ("torch", "product", "steps", "fixed", "whole", "empty", "np", "zip", "range", "reversed", "max", "min", "first")
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class SavedSlab:
-    """What the forward function hands to the backward one: lanes of a type for every step, `slots` 1 for states."""
-
-    type: TensorType
-    lanes: int
-    slots: int
 
 
 @final
@@ -40,7 +29,6 @@ class ScanText:
     name: str
     forward: str
     backward: str
-    saved: tuple[SavedSlab, ...]
     used: dict[str, Callable[..., Any]]
     masks: tuple[int, ...]
 
@@ -70,9 +58,8 @@ def print_scan(plan: ScanPlan, name: str, taken: Iterable[str] = (), *, tensors:
     first = forward.print()
     backward = BackwardFunction(plan, name, reserved, forward, tensors=tensors)
     second = backward.print()
-    saved = tuple(SavedSlab(slab.type, slab.lanes, slab.slots) for slab in forward.saved)
     masks = tuple(value.type.rank for value in plan.forward.masks)
-    return ScanText(name, _tidy_all(first), _tidy_all(second), saved, forward.kernel.used | backward.kernel.used, masks)
+    return ScanText(name, _tidy_all(first), _tidy_all(second), forward.kernel.used | backward.kernel.used, masks)
 
 
 def _tidy_all(text: str) -> str:

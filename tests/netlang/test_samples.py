@@ -124,7 +124,7 @@ def test_text_as_it_is_asked_for(spec: Path, netlang: Netlang) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["sample", "seen.yaml"], 2, "Missing option '--weights'"),
+        (["sample", "seen.yaml"], 1, "there are no weights for `G`"),
         (["sample", "seen.yaml", "face", "--weights", "run"], 2, "has no sample `face`\n = help: did you mean `faces`?"),
         (["sample", "lenet5", "--weights", "run"], 1, "`sample: {pictures: G(z)}`"),
         (["sample", "seen.yaml", "--weights", "run", "--out", "a.png"], 2, "do not go into one file `a.png`"),

@@ -13,7 +13,9 @@ from torch.nn import functional
 
 import netlang
 from compiler.diagnostics import SpecError
+from netlang.training.foreign_weights import read_foreign
 from netlang.training.layouts import DEVIATION, HED_MEAN, MEAN, VGG16, read_hed, rename_torchvision
+from netlang.training.weights import expected_types
 from tests.netlang.training.runs import only
 
 WIDTH = 4
@@ -56,6 +58,7 @@ def test_the_first_layer_takes_torchvisions_pictures(tmp_path: Path) -> None:
 
 def test_other_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETLANG_CACHE", str(tmp_path / "cache"))
+    expected = expected_types(netlang.check("style/gatys_vgg16").require().networks["features"])
     write_hed(tmp_path / "short.h5", blocks=4)
     (tmp_path / "cut.h5").write_bytes(write_hed(tmp_path / "a.h5").read_bytes()[:2000])
     (tmp_path / "text.h5").write_text("no weights\n")
@@ -65,14 +68,14 @@ def test_other_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ("text.h5", "is damaged"),
     ]:
         with pytest.raises(SpecError) as caught:
-            netlang.load("style/features16", backend="numpy", weights=tmp_path / name)
+            read_foreign(tmp_path / name, expected, layout="hed")
         assert reason in only(caught.value, "NL602").message
     with pytest.raises(SpecError) as caught:
-        netlang.load("style/features16", backend="numpy", weights=tmp_path / "a.h5")
+        read_foreign(tmp_path / "a.h5", expected, layout="hed")
     only(caught.value, "NL604")
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(SpecError) as caught:
-        netlang.load("style/features16", backend="numpy", weights=tmp_path / "short.h5")
+        read_foreign(tmp_path / "short.h5", expected, layout="hed")
     only(caught.value, "NL608")
 
 

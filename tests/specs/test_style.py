@@ -1,0 +1,59 @@
+"""The specs of style transfer: what they read of VGG, and that a picture is found with drawn features on both back ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import netlang
+from netlang.model import Backend
+from netlang.training import StepRecord
+from netlang.training.weights import encode_weights, expected_types
+from netlang.weights import store_array
+
+NAMES = ("gatys", "gatys_vgg16")
+
+
+def write_he(path: Path, spec: str) -> Path:
+    """Features drawn after He et al. 2015."""
+    generator = np.random.default_rng(0)
+    types = expected_types(netlang.check(spec).require().networks["features"])
+    arrays = {}
+    for key, type in types.items():
+        shape = [dim.constant or 0 for dim in type.shape]
+        deviation = np.sqrt(2 / np.prod(shape[1:])) if len(shape) == 4 else 0
+        arrays[key] = (generator.standard_normal(shape) * deviation).astype(np.float32)
+    path.write_bytes(b"".join(bytes(part) for part in encode_weights({key: store_array(array) for key, array in arrays.items()})))
+    return path
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("pooling", "start"), [("max", "content"), ("avg", "noise")])
+def test_only_the_picture_is_trained(name: str, pooling: str, start: str) -> None:
+    checked = netlang.check(f"style/{name}", set={"pooling": pooling, "size": 100, "content": "skimage:chelsea", "start": start}).require()
+    assert checked.program is not None
+    assert [step.update for step in checked.program.steps] == [("canvas",)]
+    assert [str(value.type) for value in checked.networks["canvas"].outputs.values()] == ["[1, 3, 67, 100]"]
+    assert list(checked.weights) == ["features"]
+    kinds = {node.op.name for node in checked.networks["features"].nodes}
+    assert "linear" not in kinds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_the_objective_falls_a_hundredfold_in_a_hundred_steps(name: str, tmp_path: Path) -> None:
+    """One picture gives content and style, so that there is a picture whose objective is 0; of two, the features conflict."""
+    weights = write_he(tmp_path / "he.safetensors", f"style/{name}")
+    constants: dict[str, object] = {"size": 64, "start": "noise", "alpha": 1, "beta": 1e3, "variation": 0, "pooling": "avg"}
+    constants["style"] = constants["content"] = "skimage:astronaut"
+    found = {}
+    lengths: tuple[tuple[Backend, int], ...] = (("torch", 6), ("numpy", 2))
+    for backend, length in lengths:
+        given = constants | {"iterations": length}
+        records = netlang.train(f"style/{name}", set=given, folder=tmp_path / backend, backend=backend, weights=weights, threads=1)
+        found[backend] = [record.objective for record in records if isinstance(record, StepRecord)]
+    assert found["torch"][0] > 100 * found["torch"][5], "the sixth record is after a hundred steps of L-BFGS"
+    np.testing.assert_allclose(found["numpy"][0], found["torch"][0], rtol=1e-4)
+    np.testing.assert_allclose(found["numpy"][1], found["torch"][1], rtol=0.05)

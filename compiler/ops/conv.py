@@ -92,11 +92,12 @@ def scatter_products(
     groups: int = 1,
     work: Any = None,
 ) -> np.ndarray:
-    """Each pixel of `y` [N, O, *out] adds its multiple of `weight` [O, C/groups, *kernel] to a tensor [N, C, *sizes]."""
+    """Each pixel of `y` [N, O, *out] adds its multiple of `weight` [O, C/groups, *kernel] to a tensor [N, C, *sizes], scratch of `work`."""
     size, (batch, _, *out) = weight.shape[2:], y.shape
     filters = weight.reshape(groups, weight.shape[0] // groups, -1).swapaxes(1, 2)
     channels, pixels = groups * weight.shape[1], math.prod(out)
-    result = np.zeros((channels, batch, *sizes), y.dtype)
+    result = borrow(work, "scattered", (channels, batch, *sizes), y.dtype)
+    result.fill(0)
     examples = max(1, 2**18 // (channels * math.prod(size) * pixels))
 
     def add(worker: int, index: int) -> None:
@@ -123,14 +124,13 @@ def convolve_transposed(
     output_pad: tuple[int, ...] | None = None,
     dilation: tuple[int, ...] | None = None,
     groups: int = 1,
-    work: Any = None,
 ) -> np.ndarray:
     """The transpose of cross-correlation: each pixel of `x` [N, C, *spatial] adds its multiple of `weight` [C, O/groups, *kernel]."""
     size, rank = weight.shape[2:], len(weight.shape) - 2
     stride, dilation = stride or (1,) * rank, dilation or (1,) * rank
     extra, pad = output_pad or (0,) * rank, pad or (0,) * rank
     full = tuple((n - 1) * s + 1 + d * (k - 1) + p for n, s, d, k, p in zip(x.shape[2:], stride, dilation, size, extra, strict=True))
-    result = scatter_products(x, weight, full, stride, dilation, groups, work)
+    result = scatter_products(x, weight, full, stride, dilation, groups)
     if any(pad):
         result = result[(slice(None), slice(None), *(slice(p, n - p) for n, p in zip(full, pad, strict=True)))]
     if bias is not None:

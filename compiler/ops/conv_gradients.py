@@ -54,10 +54,14 @@ def convolve_input(
         mirrored[...] = parts
         return convolve(y, mirrored.reshape(-1, filters, *size), None, None, rims, dilation, groups, out=out, work=work)
     full = tuple(n + before + after for n, (before, after) in zip(sizes, pads, strict=True))
-    result = fold_padding(scatter_products(y, weight, full, stride, dilation, groups, work), pads, mode)
+    scattered = scatter_products(y, weight, full, stride, dilation, groups, work)
+    if out is None or mode != "zeros":
+        scattered = fold_padding(scattered, pads, mode)
+    else:
+        scattered = scattered[(slice(None), slice(None), *(slice(before, n + before) for n, (before, _) in zip(sizes, pads, strict=True)))]
     if out is None:
-        return result
-    out[...] = result
+        return scattered
+    out[...] = scattered
     return out
 
 

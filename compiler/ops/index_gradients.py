@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 
 @emitted
-def place(y: np.ndarray, sizes: tuple[int, ...], items: tuple[object, ...]) -> np.ndarray:
+def place(y: np.ndarray, sizes: tuple[int, ...], items: tuple[object, ...], out: np.ndarray | None = None) -> np.ndarray:
     """Zeros of these sizes with `y` at the part that `items` index."""
-    result: np.ndarray = np.zeros(sizes, y.dtype)
+    result: np.ndarray = np.empty(sizes, y.dtype) if out is None else out
+    result.fill(0)
     result[items] = y  # type: ignore[index]
     return result
 
@@ -118,6 +119,9 @@ class IndexGradient(Placement):
 
     def numpy(self, at: Lowering, *arguments: Code) -> str:
         return f"{at.use(place)}({arguments[0]}, {at.dims(self.sizes)}, np.s_[{items_text(at, self.items)}])"
+
+    def numpy_into(self, at: Lowering, out: Code, *arguments: Code) -> str | None:
+        return f"{self.numpy(at, *arguments)[:-1]}, out={out})"
 
     @classmethod
     def samples(cls) -> Iterator[Sample]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from compiler.ir.dims import at_least
 from compiler.ir.op import Code, Derivative, Lowering, Op, RuleError, Sample, SampleTensor, emitted
 from compiler.ir.signature import format_constant
 from compiler.ir.types import TensorType
 from compiler.ops.base import keywords, register, require_float
-from compiler.ops.windows import Pads, Size, Windows, given_keywords, require_spatial, spatial_sizes
+from compiler.ops.windows import Pads, Size, Windows, borrow, given_keywords, require_spatial, spatial_sizes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,27 +30,39 @@ def pool_windows(
     pad: tuple[int, ...] | None = None,
     dilation: tuple[int, ...] | None = None,
     ceil: bool = False,
+    out: np.ndarray | None = None,
+    work: Any = None,
 ) -> np.ndarray:
     """`np.add` or `np.maximum` over windows of `x` [N, C, *spatial], side by side unless `stride` says otherwise.
 
-    Padding holds 0 or -inf. With `ceil` there may be one more window behind, if it starts before the padding there.
+    Padding holds 0 or -inf. With `ceil` there may be one more window behind, if it starts before the padding there. The result lies in
+    memory as `x` does.
     """
     pad, dilation = pad or (0,) * len(size), dilation or (1,) * len(size)
+    turned = x.swapaxes(0, 1).flags.c_contiguous
+    if turned:
+        x, out = x.swapaxes(0, 1), None if out is None else out.swapaxes(0, 1)
     for axis, (k, s, p, d) in enumerate(zip(size, stride or size, pad, dilation, strict=True), 2):
         extent = d * (k - 1) + 1
         offset = min(2 * p - extent + s - 1, p - 1) if ceil else 2 * p - extent
         count = (x.shape[axis] + offset) // s + 1
         after = max((count - 1) * s + extent - x.shape[axis] - p, 0)
-        if p or after:
-            widths = [(p, after) if i == axis else (0, 0) for i in range(x.ndim)]
-            x = np.pad(x, widths, constant_values=0 if combine is np.add else -np.inf)
         ahead = (slice(None),) * axis
-        result = x[(*ahead, slice(0, (count - 1) * s + 1, s))]
+        if p or after:
+            padded = borrow(work, f"padded {axis}", (*x.shape[:axis], p + x.shape[axis] + after, *x.shape[axis + 1 :]), x.dtype)
+            padded.fill(0 if combine is np.add else -np.inf)
+            padded[(*ahead, slice(p, p + x.shape[axis]))] = x
+            x = padded
+        pieces = [x[(*ahead, slice(i * d, i * d + (count - 1) * s + 1, s))] for i in range(k)]
+        result = out if axis == x.ndim - 1 else None
+        if result is None:
+            result = borrow(work if axis < x.ndim - 1 else None, f"pooled {axis}", pieces[0].shape, x.dtype)
+        if k == 1:
+            result[...] = pieces[0]
         for i in range(1, k):
-            piece = x[(*ahead, slice(i * d, i * d + (count - 1) * s + 1, s))]
-            result = combine(result, piece, out=None if i == 1 else result)
+            combine(pieces[0] if i == 1 else result, pieces[i], out=result)
         x = result
-    return x
+    return x.swapaxes(0, 1) if turned else x
 
 
 @emitted
@@ -63,14 +75,15 @@ def divide_by_counts(
     ceil: bool = False,
     count_pad: bool = True,
 ) -> np.ndarray:
-    """What windows over `sizes` sum up to, over how many numbers they hold: padding counts with `count_pad`, what is beyond never."""
+    """What windows over `sizes` sum up to, divided in place by how many numbers they hold: padding counts with `count_pad`."""
     if not ceil and (count_pad or pad is None):
-        return total / math.prod(size)
+        total /= math.prod(size)
+        return total
     for axis, (k, s, p) in enumerate(zip(size, stride or size, pad or (0,) * len(size), strict=True), 2):
         starts = np.arange(total.shape[axis]) * s - p
         ends = np.minimum(starts + k, sizes[axis - 2] + (p if count_pad else 0))
         counts = ends - (starts if count_pad else np.maximum(starts, 0))
-        total = total / counts.astype(total.dtype).reshape(-1, *(1,) * (total.ndim - 1 - axis))
+        total /= counts.astype(total.dtype).reshape(-1, *(1,) * (total.ndim - 1 - axis))
     return total
 
 
@@ -82,9 +95,11 @@ def pool_average(
     pad: tuple[int, ...] | None = None,
     ceil: bool = False,
     count_pad: bool = True,
+    out: np.ndarray | None = None,
+    work: Any = None,
 ) -> np.ndarray:
     """The mean over windows of `x` [N, C, *spatial]; padding counts as zeros with `count_pad`, what lies beyond it never counts."""
-    total = pool_windows(x, np.add, size, stride, pad, None, ceil)
+    total = pool_windows(x, np.add, size, stride, pad, None, ceil, out, work)
     return divide_by_counts(total, x.shape[2:], size, stride, pad, ceil, count_pad)
 
 
@@ -170,6 +185,9 @@ class MaxPool(WindowPool):
     def numpy(self, at: Lowering, *arguments: Code) -> str:
         return f"{at.use(pool_windows)}({arguments[0]}, np.maximum, {self.given(at.operand_types[0])})"
 
+    def numpy_into(self, at: Lowering, out: Code, *arguments: Code) -> str | None:
+        return f"{self.numpy(at, *arguments)[:-1]}, out={out}, work=work)"
+
     @classmethod
     def samples(cls) -> Iterator[Sample]:
         yield Sample(cls(2), (SampleTensor((2, 3, 6, 7)),))
@@ -220,6 +238,9 @@ class AvgPool(WindowPool):
 
     def numpy(self, at: Lowering, *arguments: Code) -> str:
         return f"{at.use(pool_average)}({arguments[0]}, {self.given(at.operand_types[0])}{', count_pad=False' * (not self.count_pad)})"
+
+    def numpy_into(self, at: Lowering, out: Code, *arguments: Code) -> str | None:
+        return f"{self.numpy(at, *arguments)[:-1]}, out={out}, work=work)"
 
     @classmethod
     def samples(cls) -> Iterator[Sample]:

@@ -131,12 +131,21 @@ def spread_average(
     pad: tuple[int, ...] | None = None,
     ceil: bool = False,
     count_pad: bool = True,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """The adjoint of the mean over windows of [N, C, *sizes]: each of `y`, over its count, added to all of its window."""
-    y = divide_by_counts(y, sizes, size, stride, pad, ceil, count_pad)
+    if out is not None and (stride or size) == size and all(n == k * m for n, k, m in zip(sizes, size, y.shape[2:], strict=True)):
+        for offset in np.ndindex(*size):
+            places = (slice(i, None, k) for i, k in zip(offset, size, strict=True))
+            np.divide(y, math.prod(size), out=out[(slice(None), slice(None), *places)])
+        return out
+    y = divide_by_counts(y.copy(), sizes, size, stride, pad, ceil, count_pad)
     for stage in window_stages(sizes, size, stride, pad, None, ceil):
         y = give_to_windows(y, None, sizes[stage[0] - 2], *stage)
-    return y
+    if out is None:
+        return y
+    out[...] = y
+    return out
 
 
 @emitted
@@ -301,6 +310,9 @@ class AvgPoolGradient(PoolGradient):
     def numpy(self, at: Lowering, *arguments: Code) -> str:
         given = self.pooling.given(at.result) + ", count_pad=False" * (not self.count_pad)
         return f"{at.use(spread_average)}({arguments[0]}, {at.dims(self.sizes)}, {given})"
+
+    def numpy_into(self, at: Lowering, out: Code, *arguments: Code) -> str | None:
+        return f"{self.numpy(at, *arguments)[:-1]}, out={out})"
 
     @classmethod
     def samples(cls) -> Iterator[Sample]:

@@ -85,6 +85,9 @@ class Concat(ShapeOp):
     def numpy(self, at: Lowering, *arguments: Code) -> str:
         return f"np.concatenate([{', '.join(arguments)}], axis={self.axis})"
 
+    def numpy_into(self, at: Lowering, out: Code, *arguments: Code) -> str | None:
+        return f"np.concatenate([{', '.join(arguments)}], axis={self.axis}, out={out})"
+
     @classmethod
     def samples(cls) -> Iterator[Sample]:
         yield Sample(cls(), (SampleTensor((2, 3, 4)), SampleTensor((2, 1, 4)), SampleTensor((2, 2, 4))))

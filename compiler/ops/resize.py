@@ -12,6 +12,7 @@ from compiler.ir.op import Code, Derivative, Lowering, Op, RuleError, Sample, Sa
 from compiler.ir.signature import NonNegative, Positive, format_constant
 from compiler.ir.types import DType, TensorType
 from compiler.ops.base import register, require_float, require_rank
+from compiler.ops.index_gradients import place
 from compiler.ops.windows import TORCH_PAD_MODES, PaddingMode, Size, pad_spatial, require_spatial, shown, spatial_sizes
 
 if TYPE_CHECKING:
@@ -98,6 +99,14 @@ class Pad(Op):
         widths = ((0, 0),) * (at.operand_types[0].rank - len(sides)) + sides
         value = f", constant_values={self._value(at)}" * (self.value != 0)
         return f"np.pad({arguments[0]}, {widths}{value})"
+
+    def numpy_into(self, at: Lowering, out: Code, *arguments: Code) -> str | None:
+        if self.mode != "zeros" or self.value != 0:
+            return None
+        x = at.operand_types[0]
+        sides = ((0, 0),) * (x.rank - len(self.sides(x))) + self.sides(x)
+        places = [f"{before}:{at.dim(size + before)}" for size, (before, _) in zip(x.shape, sides, strict=True)]
+        return f"{at.use(place)}({arguments[0]}, {at.dims(at.result.shape)}, np.s_[{', '.join(places)}], out={out})"
 
     @classmethod
     def samples(cls) -> Iterator[Sample]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from compiler.front import ast
+from compiler.front.ast import names_in
 from compiler.front.binding import report_unknown_name
 from compiler.front.calls import apply, call, coerce, operate, report_unknown_function, rule_diagnostic
 from compiler.front.constants import ConstantError, checked, combine
@@ -303,7 +304,7 @@ def _combine(frame: Frame, symbol: str, left: Argument, right: Argument, span: A
 
 
 def choose_branch(frame: Frame, expr: ast.Conditional) -> Task:
-    """The side of a conditional that its test chooses; None when reported."""
+    """The side of a conditional that its test chooses; None when reported. What the other side names counts as used."""
     test = yield evaluate(frame, expr.test)
     if isinstance(test, Poison):
         return None
@@ -317,7 +318,16 @@ def choose_branch(frame: Frame, expr: ast.Conditional) -> Task:
             notes=frame.notes,
         )
         return None
+    for name in names_in(expr.otherwise if test else expr.then):
+        _mark_used(frame.local, name.name)
     return expr.then if test else expr.otherwise
+
+
+def _mark_used(local: Local | None, name: str) -> None:
+    while local is not None and name not in local.values:
+        local = local.outer
+    if local is not None:
+        local.used.add(name)
 
 
 def _conditional(frame: Frame, expr: ast.Conditional) -> Task:

@@ -80,6 +80,12 @@ def expand_all(graphs: list[Graph], wanted: Wanted = lacks_numpy) -> list[Graph]
     return [memo[id(graph)] for graph in graphs]
 
 
+def expand_own(graph: Graph, wanted: Wanted = lacks_numpy) -> Graph:
+    """`graph` with formulas in place of the ops that are `wanted`; what it calls stays as it is."""
+    called = [node.op.graph for node in graph.nodes if isinstance(node.op, Call)]
+    return _expand_one(graph, wanted, {id(item): item for item in called})
+
+
 def calling_order(*graphs: Graph) -> list[Graph]:
     """The graphs and every graph they call, each once, callees before callers."""
     order: list[Graph] = []

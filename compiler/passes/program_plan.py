@@ -18,6 +18,7 @@ from compiler.ir.graph import Graph, Node, Value
 from compiler.ir.prune import prune_inputs
 from compiler.ir.training import Lbfgs, Program, Step
 from compiler.ops.program import Replay
+from compiler.passes.expand import expand_own, lacks_torch
 from compiler.passes.lift_draws import lift_draws
 from compiler.passes.share import Shared, Unit, share
 
@@ -67,7 +68,10 @@ class ProgramPlan:
 
 
 Flatten = Callable[[Graph, Step | None], Graph]
-"""Makes of a graph of the program a flat one: of a step's with its gradients, of others (None) their values."""
+"""Makes of a graph of the program a flat one: of a step's with its gradients, of others (None) their values.
+
+Without one, formulas stand in place of ops that torch has no form of, so that parts of them can be shared.
+"""
 
 
 def plan_program(program: Program, fixed: Collection[str], flatten: Flatten | None = None) -> ProgramPlan:
@@ -76,7 +80,7 @@ def plan_program(program: Program, fixed: Collection[str], flatten: Flatten | No
 
     def add(graph: Graph, step: Step | None, own: Step | None) -> None:
         modes = network_modes(program, own)
-        flat = graph if flatten is None else flatten(graph, step)
+        flat = expand_own(graph, lacks_torch) if flatten is None else flatten(graph, step)
         again = step is not None and isinstance(step.optimizer, Lbfgs)
         units.append(Unit(flat, frozenset(step.update) if step else NOTHING, own is not None and own.repeat > 1, again, modes))
 

@@ -17,7 +17,7 @@ from netlang.training.functions import program_networks
 from netlang.training.given_weights import find_weights
 from netlang.training.loop import measure_all
 from netlang.training.memory import require_memory
-from netlang.training.sampling import Sampled, Sampler, Wanted, choose_samples, require_samples
+from netlang.training.sampling import Sampled, Sampler, Wanted, choose_samples, only_start, require_samples
 
 
 def evaluate(
@@ -39,7 +39,7 @@ def evaluate(
     program = checked.require().program
     if program is None or not program.metrics:
         raise failure("NL710", f"`{checked.name[:100]}` has no metrics", help="add `metrics` to its section `train`")
-    measuring = dataclasses.replace(program, steps=(), samples={}, variables={}, carry=None)
+    measuring = dataclasses.replace(program, steps=(), samples={}, variables={}, carry=only_start(program))
     require_memory(checked, program.batch, max_bytes, training=False)
     with _open(checked, measuring, weights, "the metrics need", seed, backend, dtype, device, threads) as (alone, engine, _):
         metrics = measure_all(engine, Evaluation(alone))

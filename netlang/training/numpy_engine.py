@@ -126,10 +126,14 @@ class NumpyEngine(Engine):
         return self._module.random.default_rng([seed, count] if self._module is np else (seed + count) % 2**64)
 
     def carried(self) -> Placed:
-        start = self._functions.others.start
-        if start is not None and not self._carried:
-            self._carried = dict(start({ROWS: self._batch}))
+        if not self._carried:
+            self._carried = self._first_states(self._program.batch)
         return dict(self._carried)
+
+    def _first_states(self, rows: int) -> Placed:
+        """The carried states of `rows` examples before anything has been read."""
+        start = self._functions.others.start
+        return {} if start is None else dict(start({ROWS: self._rows(rows)}))
 
     def restart(self) -> None:
         self._carried = {}
@@ -249,13 +253,13 @@ class NumpyEngine(Engine):
         self._training_count, self._purpose, self._count = self._count, Purpose.EVALUATION, 0
 
     def measure(self, inputs: Placed, rows: int) -> dict[str, float]:
-        given = inputs | self.draw(rows) | {ROWS: self._rows(rows)}
+        given = self._first_states(rows) | inputs | self.draw(rows) | {ROWS: self._rows(rows)}
         metrics = self._functions.others.metrics
         with np.errstate(all="ignore"):
             return {name: float(function(given, generator=self._evaluation_generator())) for name, function in metrics.items()}
 
     def compute(self, name: str, inputs: Placed, rows: int) -> dict[str, np.ndarray]:
-        given = inputs | self.draw(rows) | {ROWS: self._rows(rows)}
+        given = self._first_states(rows) | inputs | self.draw(rows) | {ROWS: self._rows(rows)}
         with np.errstate(all="ignore"):
             results = self._functions.others.samples[name](given, generator=self._evaluation_generator())
         return {key: to_host(value).copy() for key, value in results.items()}

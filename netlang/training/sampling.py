@@ -121,9 +121,13 @@ def choose_samples(checked: Checked, names: Sequence[str]) -> Checked:
             help = f"did you mean `{near[0]}`?" if near else f"it has {known}"
             raise failure("NL731", f"`{checked.name[:100]}` has no sample `{name[:100]}`", help=help)
     program, chosen = checked.program, {name: samples[name] for name in names or samples}
-    carry = None if program.carry is None else Carry(program.carry.start, program.carry.start)
-    program = dataclasses.replace(program, steps=(), metrics={}, variables={}, carry=carry, samples=chosen)
+    program = dataclasses.replace(program, steps=(), metrics={}, variables={}, carry=only_start(program), samples=chosen)
     return dataclasses.replace(checked, program=program)
+
+
+def only_start(program: Program) -> Carry | None:
+    """The carried states of a program that trains nothing: as they begin."""
+    return None if program.carry is None else Carry(program.carry.start, program.carry.start)
 
 
 def draw_number(logits: np.ndarray[Any, Any], temperature: float, generator: np.random.Generator) -> int:

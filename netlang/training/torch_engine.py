@@ -108,9 +108,13 @@ class TorchEngine(Engine):
         return torch.empty(count, dtype=torch.uint8, device=self._device)
 
     def carried(self) -> Placed:
-        if self._others.start is not None and not self._carried:
-            self._carried = dict(self._others.start({ROWS: self._batch}))
+        if not self._carried:
+            self._carried = self._first_states(self._program.batch)
         return dict(self._carried)
+
+    def _first_states(self, rows: int) -> Placed:
+        """The carried states of `rows` examples before anything has been read."""
+        return {} if self._others.start is None else dict(self._others.start({ROWS: self._rows(rows)}))
 
     def restart(self) -> None:
         self._carried = {}
@@ -320,7 +324,7 @@ class TorchEngine(Engine):
         import torch
 
         with torch.enable_grad() if gradients else torch.inference_mode():
-            given = inputs | self.draw(rows) | {ROWS: self._rows(rows)}
+            given = self._first_states(rows) | inputs | self.draw(rows) | {ROWS: self._rows(rows)}
             with self._random.drawing() if self._evaluation_random else nullcontext():
                 yield given
 

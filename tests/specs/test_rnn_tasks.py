@@ -18,6 +18,7 @@ import netlang
 from compiler.front.bundled import FOLDER
 from netlang.data.sequences import CopyMemory
 from netlang.data.synthetic import Adding
+from netlang.model import Backend
 from netlang.training import EvaluationRecord, StepRecord
 
 FILES = sorted((FOLDER / "rnn").glob("*.yaml"))
@@ -60,6 +61,19 @@ def test_it_runs(task: str, packages: Path) -> None:
 def test_the_cell_is_a_choice(task: str, cell: str) -> None:
     checked = netlang.check(f"rnn/{task}", set={"cell": cell}).require()
     assert not checked.diagnostics
+
+
+@pytest.mark.parametrize("backend", ["torch", "numpy"])
+def test_a_short_text_is_learnt_and_written(packages: Path, backend: Backend) -> None:
+    """States carried from window to window, metrics, and text, at the end of a run and from its weights."""
+    constants = {"hidden": 32, "length": 16}
+    records = list(netlang.train("rnn/shakespeare", set=constants, folder=packages / "run", epochs=8, backend=backend))
+    metrics = [record.metrics for record in records if isinstance(record, EvaluationRecord)]
+    assert metrics[-1]["nats"] < metrics[0]["nats"] * 0.8
+    assert netlang.evaluate("rnn/shakespeare", packages / "run", set=constants) == pytest.approx(metrics[-1], rel=1e-4)
+    text = netlang.sample("rnn/shakespeare", packages / "run", "scene", set=constants, length=60)["scene"]
+    assert isinstance(text, str)
+    assert len(text) >= 60
 
 
 def test_the_next_sunspots_are_told_from_those_before(packages: Path) -> None:

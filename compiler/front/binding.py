@@ -206,7 +206,7 @@ def report_unknown_name(frame: Frame, name: Unresolved) -> None:
         return
     help_text, known = None, frame.known_names() if suggests(frame.sink) else []
     if name.name == "None":
-        help_text = "leave it out: what is not given takes its default"
+        help_text, known = "leave it out: what is not given takes its default", []
     elif frame.builder is None:
         help_text = f'a text stands in double quotes: `"{name.name}"`'
     elif known:

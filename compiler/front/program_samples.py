@@ -116,7 +116,7 @@ def read_starts(names: ProgramNames) -> Task:
         elif first is None or not isinstance(first.value, Scalar):
             message, help_text = (
                 f"the carried state `{name}` has no first value",
-                f"give it under `let` of `train`: `{name}: full(0, N, 128)`",
+                f"give it under `let` of `train`: `{name}: zeros(N, 128)`",
             )
             names.sink.report("NL416", message, pair.key.span, help=help_text)
         elif not _reads_a_batch(names, name, first.value, taken | lets.keys()):
@@ -126,7 +126,7 @@ def read_starts(names: ProgramNames) -> Task:
     for node in builder.made():
         if isinstance(node.op, Draw) and node.span is not None:
             message = "a carried state cannot begin at random: every epoch begins with the same"
-            names.sink.report("NL416", message, node.span, help="write `full(0, N, 128)`")
+            names.sink.report("NL416", message, node.span, help="write `zeros(N, 128)`")
     return finish(builder, outputs) if outputs else None
 
 
@@ -136,7 +136,7 @@ def _reads_a_batch(names: ProgramNames, state: str, scalar: Scalar, batch: set[s
     found = next((item for item in ast.names_in(expr) if item.name in batch), None) if expr is not None else None
     if found is not None:
         message = f"the first value of `{state}` cannot read `{found.name}`: it is made before the first batch"
-        help_text = "use sizes and constants of the file, such as `full(0, N, 128)`"
+        help_text = "use sizes and constants of the file, such as `zeros(N, 128)`"
         names.sink.report("NL416", message, scalar.locate(found.start, found.end), help=help_text)
     return found is not None
 

@@ -61,6 +61,53 @@ class Full(Op):
         yield Sample(cls(1.0, (Dim.of(2),), DType.bool), ())
 
 
+@dataclass(frozen=True)
+class Filled(Op):
+    """Abstract: a tensor of the given sizes that holds one number everywhere, which torch and NumPy have a function for."""
+
+    operands: ClassVar[tuple[str, ...]] = ()
+    family: ClassVar[str] = "fill"
+    sizes: Annotated[tuple[Dim, ...], Variadic()] = ()
+    dtype: DType = DType.f32
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        for size in self.sizes:
+            if at_least(size, 1) is False:
+                raise RuleError("NL213", f"`{self.name}` is given the size {size}, and sizes start at 1", at="sizes")
+        return TensorType(self.dtype, self.sizes)
+
+    def torch(self, at: Lowering, *arguments: Code) -> str:
+        sizes = ", ".join(map(at.dim, self.sizes)) if self.sizes else "()"
+        return f"torch.{self.name}({sizes}{'' if self.dtype is DType.f32 else f', dtype=torch.{self.dtype.torch_name}'})"
+
+    def numpy(self, at: Lowering, *arguments: Code) -> str:
+        name = self.dtype.numpy_name
+        return f"np.{self.name}({at.dims(self.sizes) if self.sizes else '()'}, np.{'bool_' if name == 'bool' else name})"
+
+    @classmethod
+    def samples(cls) -> Iterator[Sample]:
+        yield Sample(cls((Dim.of(2), Dim.of(3))), ())
+        yield Sample(cls((Dim.of(4),), DType.f64), ())
+        yield Sample(cls((), DType.i64), ())
+        yield Sample(cls((Dim.of(2),), DType.bool), ())
+
+
+@register
+@final
+class Zeros(Filled):
+    """A tensor of the given sizes with 0 everywhere: `zeros(N, 10)`."""
+
+    name: ClassVar[str] = "zeros"
+
+
+@register
+@final
+class Ones(Filled):
+    """A tensor of the given sizes with 1 everywhere: `ones(N, 10)`."""
+
+    name: ClassVar[str] = "ones"
+
+
 @register
 @final
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 MODULES = {
     "full": "fill",
+    "zeros": "fill",
+    "ones": "fill",
     "arange": "fill",
     "scalar": "elementwise",
     "where": "elementwise",

@@ -138,7 +138,7 @@ Good:
 Bad:
     carry: {h: "net(text, h).h"}
 Good:
-    let: {h: "full(0, N, 128)"}
+    let: {h: "zeros(N, 128)"}
     carry: {h: "net(text, h).h"}""",
     ),
     Code(

@@ -1,25 +1,27 @@
-"""Builds what runs without netlang: `model.py` beside its weights."""
+"""Builds what runs without netlang: `model.py` beside its weights, and `train.py` beside its data."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import dataclasses
+import io
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any
 
 import netlang
 from compiler.diagnostics import Diagnostic, SpecError
 from compiler.emit.numpy_file import numpy_file
 from compiler.emit.torch_file import torch_file
+from compiler.emit.train_file import Settings, UnknownTotal, train_file
 from compiler.front.checked import Checked
 from netlang.checking import Spec, check
 from netlang.model import Backend
 from netlang.output import write_files
+from netlang.training.export import program_arrays, total_iterations
 from netlang.training.durable import Part
 from netlang.training.loop import weights_file
 from netlang.training.weights import encode_weights
 from netlang.weights import Weights, load_weights, start_weights, store_array
-
-PRINTERS: Final[Mapping[str, Callable[..., str]]] = {"torch": torch_file, "numpy": numpy_file}
 
 
 def build(
@@ -31,24 +33,71 @@ def build(
     weights: str | Path | None = None,
     seed: int | None = None,
     force: bool = False,
+    data: bool = True,
 ) -> list[Path]:
     """Write `model.py` and the weights of every network into a folder; the paths written. Raises SpecError.
 
-    The file runs without netlang, with torch and safetensors or with NumPy alone. Files that are there are replaced only with
-    `force`, and only when all new ones are complete.
+    The file runs without netlang, with torch and safetensors or with NumPy alone. For torch, a spec with a training program gives
+    `train.py` too, and with `data` the file `data.npz` that it reads. Files that are there are replaced only with `force`, and only
+    when all new ones are complete.
     """
     checked = check(spec, set=set).require()
     if not checked.networks:
         raise SpecError((Diagnostic("NL705", f"`{checked.name}` has no networks to build", None),))
-    return write_files(Path(folder), dict(_files(checked, to, None if weights is None else Path(weights), seed)), force=force)
+    files = dict(_files(checked, to, None if weights is None else Path(weights), seed))
+    if to == "torch":
+        files |= dict(_training_files(checked, seed, data))
+    return write_files(Path(folder), files, force=force)
 
 
-def _files(checked: Checked, to: Backend, weights: Path | None, seed: int | None) -> Iterable[tuple[str, Iterable[Part]]]:
-    made_by = f"netlang {netlang.__version__}"
-    text = PRINTERS[to](checked.networks, name=checked.name, doc=checked.doc, made_by=made_by)
+def _files(checked: Checked, to: Backend, weights: Path | None, seed: int | None) -> Iterator[tuple[str, Iterable[Part]]]:
+    name, doc, made_by = checked.name, checked.doc, _made_by()
+    if to == "numpy":
+        text = numpy_file(checked.networks, name=name, doc=doc, made_by=made_by)
+    else:
+        readers = () if checked.program is None else checked.program.graphs
+        text = torch_file(checked.networks, name=name, doc=doc, made_by=made_by, readers=readers)
     yield "model.py", [text.encode()]
     for name, tensors in _weights(checked, weights, seed).items():
         yield weights_file(name, len(checked.networks)), encode_weights(tensors)
+
+
+def _training_files(checked: Checked, seed: int | None, data: bool) -> Iterator[tuple[str, Iterable[Part]]]:
+    """`train.py`, and its data unless it reads none."""
+    program = checked.program
+    if program is None:
+        return
+    arrays = _read_data(checked) if data else {}
+    made_by, chosen = _made_by(), program.seed if seed is None else seed
+    known = total_iterations(checked) if data or program.iterations is not None else None
+    try:
+        text = train_file(checked, Settings(made_by, chosen, known))
+    except UnknownTotal:
+        text = train_file(checked, Settings(made_by, chosen, total_iterations(checked)))
+    yield "train.py", [text.encode()]
+    if arrays:
+        yield "data.npz", [_compressed(arrays)]
+
+
+def _read_data(checked: Checked) -> dict[str, Any]:
+    """The arrays for the data file; raises SpecError (codes NL5xx)."""
+    try:
+        return program_arrays(checked)
+    except SpecError as error:
+        note = "`train.py` can be written without its data: `--no-data`"
+        raise SpecError(tuple(dataclasses.replace(item, notes=(*item.notes, note)) for item in error.diagnostics)) from error
+
+
+def _made_by() -> str:
+    return f"netlang {netlang.__version__}"
+
+
+def _compressed(arrays: dict[str, Any]) -> bytes:
+    import numpy as np
+
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    return stream.getvalue()
 
 
 def _weights(checked: Checked, path: Path | None, seed: int | None) -> Weights:

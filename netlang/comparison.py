@@ -125,11 +125,11 @@ def _run_files(
 ) -> dict[str, Iterator[tuple[str, np.ndarray]]]:
     """The outputs by the two files that `build` writes, by name."""
     graphs = list(checked.networks.values())
-    about = {"name": checked.name, "doc": checked.doc, "made_by": "netlang"}
-    torch_names = execute(torch_file(checked.networks, **about), "torch_file", {"__file__": PATH})
+    name, doc, made_by = checked.name, checked.doc, "netlang"
+    torch_names = execute(torch_file(checked.networks, name=name, doc=doc, made_by=made_by), "torch_file", {"__file__": PATH})
     modules = {name: torch_names[found]() for name, found in print_torch(graphs).networks.items()}
     _fill_modules(modules, weights)
-    numpy_names = execute(numpy_file(checked.networks, **about), "numpy_file", {"__file__": PATH})
+    numpy_names = execute(numpy_file(checked.networks, name=name, doc=doc, made_by=made_by), "numpy_file", {"__file__": PATH})
     networks = {name: numpy_names[found](weights[name]) for name, found in print_numpy(graphs).networks.items()}
     return {
         "torch file": zip(graph.outputs, _call_torch(modules, graph, inputs), strict=True),

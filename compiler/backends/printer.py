@@ -258,6 +258,11 @@ class BodyPrinter:
 
     def finish(self, result: Callable[[dict[str, str]], str]) -> list[Line]:
         """The statements, with sizes at their head and `return` at their end; `result` prints several outputs."""
+        body = self.finish_body(result)
+        return [*(Line(self._depth, (text,)) for text in size_lines(self._inputs, self._sizes)), *body]
+
+    def finish_body(self, result: Callable[[dict[str, str]], str]) -> list[Line]:
+        """`finish` without sizes."""
         note: Pieces = ()
         if self._alone is not None:
             last = str(self._codes[self._alone])
@@ -270,6 +275,5 @@ class BodyPrinter:
             statements, last = carry(self._statements, last, inputs, self._names.taken)
         else:
             statements, last = strip(self._statements, last)
-        head = [Line(self._depth, (text,)) for text in size_lines(self._inputs, self._sizes)]
         body = [Line(self._depth, (f"{', '.join(item.targets)} = {item.text}",), item.comment) for item in statements]
-        return [*head, *body, Line(self._depth, (f"return {last}",), note)]
+        return [*body, Line(self._depth, (f"return {last}",), note)]

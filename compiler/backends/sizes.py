@@ -7,6 +7,7 @@ symbols they stand on, so H//2 is H there. Each rewriting is proved on normal fo
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -36,10 +37,11 @@ class UnknownSize(Exception):
 class Sizes:
     """The sizes of one function; `local` says whether inputs' sizes are renamed (a block's) or kept (a network's).
 
-    `names` gives each symbol its variable, so that a size called `F` does not hide a module of that name.
+    `names` gives each symbol its variable, so that a size called `F` does not hide a module of that name. `given` are sizes that
+    inputs may leave open, with the text that tells them.
     """
 
-    def __init__(self, inputs: list[tuple[Value, str]], names: Names, *, local: bool) -> None:
+    def __init__(self, inputs: list[tuple[Value, str]], names: Names, *, local: bool, given: Mapping[str, str] | None = None) -> None:
         symbols = dict.fromkeys(name for value, _ in inputs for dim in value.type.shape for name in sorted(dim.symbols))
         self._names = {symbol: names.claim(symbol) for symbol in symbols}
         self._locals: dict[str, _Local] = {}
@@ -55,6 +57,11 @@ class Sizes:
             unknown = dim.symbols - self._inward.keys()
             if len(unknown) == 1:
                 self._learn(min(unknown), dim, text, local)
+        for symbol, text in (given or {}).items():
+            if symbol not in self._inward:
+                self._names[symbol] = text
+                self._inward[symbol] = Dim.symbol(symbol)
+                self._locals[symbol] = _Local(Dim.symbol(symbol), "")
 
     def _learn(self, symbol: str, dim: Dim, text: str, local: bool) -> None:
         own = Dim.symbol(symbol)
@@ -114,7 +121,8 @@ class Sizes:
         for name in sorted(dim.symbols):
             for needed in self._locals[name].needs:
                 self._use(Dim.symbol(needed))
-            self.used.setdefault(self._names[name], self._locals[name].text)
+            if self._locals[name].text:
+                self.used.setdefault(self._names[name], self._locals[name].text)
 
 
 def _inverse(pattern: Dim, symbol: str) -> Dim | None:

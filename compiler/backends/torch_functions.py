@@ -71,8 +71,8 @@ class TorchFile:
 
 @final
 @dataclass(slots=True)
-class _Scope:
-    """One function being printed."""
+class Scope:
+    """One function being printed: the file, the modules and the sizes it knows, the variables of networks."""
 
     file: TorchFile
     modules: Modules
@@ -119,10 +119,10 @@ def print_function(
     names = Names({*file.taken, *networks.values(), *(("self",) if method else ())})
     inputs = {value: names.claim(value.name) for value in pruned.inputs}
     sizes = Sizes(list(inputs.items()), names, local=graph.kind == "block")
-    scope = _Scope(file, modules, sizes, networks)
+    scope = Scope(file, modules, sizes, networks)
     single = list(pruned.outputs) == [""] or (reads is not None and len(reads) == 1)
     body = BodyPrinter(
-        pruned, list(_units(pruned, modules, scope)), names, inputs, sizes, depth + 1, single=single, carries=graph.kind != "step"
+        pruned, list(list_units(pruned, modules, scope)), names, inputs, sizes, depth + 1, single=single, carries=graph.kind != "step"
     )
     body.print()
 
@@ -152,7 +152,7 @@ def _head(
     return Line(depth, (text,), inputs_note(inputs, sizes))
 
 
-def _units(graph: Graph, modules: Modules, scope: _Scope) -> Iterable[Unit]:
+def list_units(graph: Graph, modules: Modules, scope: Scope) -> Iterable[Unit]:
     """The nodes of a graph, and its chains as one unit each."""
     members = {value: chain for chain in modules.chains for node in chain.nodes for value in node.results}
     for node in graph.nodes:
@@ -163,7 +163,7 @@ def _units(graph: Graph, modules: Modules, scope: _Scope) -> Iterable[Unit]:
             yield Unit((chain.operand,), (chain.result,), node.entry, _caller(modules.access(chain.path)))
 
 
-def _renderer(scope: _Scope, node: Node) -> Callable[[tuple[Code, ...]], str]:
+def _renderer(scope: Scope, node: Node) -> Callable[[tuple[Code, ...]], str]:
     return lambda codes: scope.render(node, codes)
 
 

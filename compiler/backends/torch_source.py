@@ -8,6 +8,7 @@ method, `read_conv4_2`, which computes only what it needs.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -78,18 +79,15 @@ def torch_source(graphs: list[Graph], title: str = "") -> str:
     return print_torch(graphs, title).text
 
 
-def print_torch(graphs: list[Graph], title: str = "") -> TorchText:
-    """`torch_source` with the names it chose."""
-    order = calling_order(*expand_all(graphs, lacks_torch))
-    scans = collect_scans(order)
-    file = TorchFile(Names({*emitted_names("torch", "F", *["np"] * bool(scans)), *(NAMES if scans else ())}))
-    file.reads = collect_reads(order)
+def print_torch(graphs: list[Graph], title: str = "", readers: Sequence[Graph] = ()) -> TorchText:
+    """`torch_source` with the names it chose; networks get methods for what `readers`, which are printed elsewhere, read of them."""
+    expanded = expand_all([*graphs, *readers], lacks_torch)
+    order = calling_order(*expanded[: len(graphs)])
+    file = open_file(order)
+    file.reads = collect_reads(calling_order(*expanded))
     networks = {graph.name: file.claim_class(class_name(graph.name)) for graph in order if graph.kind == "network"}
     steps = {graph.name: file.claim(graph.name) for graph in order if graph.kind == "step"}
-    for uses in scans.values():
-        _print_scans(file, uses)
-    for members in block_groups(order):
-        _print_blocks(file, members)
+    print_blocks(file, order)
     for graph in order:
         if is_variable(graph):
             file.sections.append(_variable_text(networks[graph.name], graph))
@@ -102,10 +100,34 @@ def print_torch(graphs: list[Graph], title: str = "") -> TorchText:
     return TorchText(_file_text(file, title), networks, steps)
 
 
-def _file_text(file: TorchFile, title: str) -> str:
+def open_file(order: list[Graph]) -> TorchFile:
+    """An empty file for graphs, whose variables hide nothing that their scans bring with them."""
+    scans = bool(collect_scans(order))
+    return TorchFile(Names({*emitted_names("torch", "F", *["np"] * scans), *(NAMES if scans else ())}))
+
+
+def print_blocks(file: TorchFile, order: list[Graph]) -> None:
+    """Add the classes and functions of the scans and blocks among `order`, callees first."""
+    for uses in collect_scans(order).values():
+        _print_scans(file, uses)
+    for members in block_groups(order):
+        _print_blocks(file, members)
+
+
+def printed_sections(file: TorchFile) -> list[str]:
+    """What has been printed, with the functions that it calls before it."""
     emitted = copy_functions(file.emitted.values())
-    body = "\n\n\n".join([*([emitted] if emitted else []), *file.sections, *file.runtime, *file.kernels])
-    wanted = [line for line, pattern in IMPORTS if re.search(pattern, body)]
+    return [*([emitted] if emitted else []), *file.sections, *file.runtime, *file.kernels]
+
+
+def needed_imports(body: str) -> list[str]:
+    """The import lines of what a text mentions."""
+    return [line for line, pattern in IMPORTS if re.search(pattern, body)]
+
+
+def _file_text(file: TorchFile, title: str) -> str:
+    body = "\n\n\n".join(printed_sections(file))
+    wanted = needed_imports(body)
     foreign = [line for line in wanted if "torch" in line or "numpy" in line]
     standard = [line for line in wanted if line not in foreign]
     imports = "\n\n".join("\n".join(block) for block in (standard, foreign) if block)

@@ -52,7 +52,7 @@ def numpy_file(networks: Mapping[str, Graph], *, name: str, doc: str, made_by: s
     else:
         entries = "".join(f'    "{network}": {printed.networks[network]},\n' for network in networks)
         load = LOAD_SEVERAL.format(table=f"{{\n{entries}}}", union=" | ".join(printed.networks[network] for network in networks))
-    title = file_title(doc, name, made_by, "NumPy")
+    title = file_title(doc, name, made_by, "Needs NumPy, nothing else.")
     last, graph = list(networks.items())[-1]
     keywords = keyword_arguments(body, printed.networks[last], "__call__")
     example = print_example(

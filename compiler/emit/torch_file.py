@@ -6,7 +6,7 @@ It needs torch and safetensors, and NumPy where a scan runs by its own functions
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from compiler.backends.torch_source import print_torch
 from compiler.emit.examples import keyword_arguments, print_example
@@ -32,9 +32,9 @@ def load(name: str, folder: Path = Path(__file__).parent) -> nn.Module:
     return network.eval()'''
 
 
-def torch_file(networks: Mapping[str, Graph], *, name: str, doc: str, made_by: str) -> str:
-    """The text of `model.py` for the networks of a spec; `made_by` says who printed it."""
-    printed = print_torch(list(networks.values()))
+def torch_file(networks: Mapping[str, Graph], *, name: str, doc: str, made_by: str, readers: Sequence[Graph] = ()) -> str:
+    """The text of `model.py` for the networks of a spec, with what `readers` read of them; `made_by` says who printed it."""
+    printed = print_torch(list(networks.values()), readers=readers)
     imports, body = split_imports(printed.text)
     classes = printed.networks
     if len(networks) == 1:
@@ -44,7 +44,7 @@ def torch_file(networks: Mapping[str, Graph], *, name: str, doc: str, made_by: s
         entries = "".join(f'    "{network}": {classes[network]},\n' for network in networks)
         load = LOAD_SEVERAL.format(table=f"{{\n{entries}}}")
     needs = "torch, safetensors and NumPy" if "import numpy as np" in imports else "torch and safetensors"
-    title = file_title(doc, name, made_by, needs)
+    title = file_title(doc, name, made_by, f"Needs {needs}, nothing else.")
     last, graph = list(networks.items())[-1]
     example = print_example(
         graph,

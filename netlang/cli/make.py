@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from netlang.artefact import PRINTERS
 from netlang.artefact import build as build_artefact
 from netlang.cli.options import set_option, spec_argument
 from netlang.cli.streams import tell, write
 from netlang.model import Backend
 from netlang.output import write_files
+from netlang.report.amounts import format_bytes
 from netlang.starters import DEFAULT, fill_template, list_templates
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
@@ -41,21 +41,25 @@ def new(name: str | None, template: str, force: bool) -> None:
 
 @click.command()
 @spec_argument
-@click.option("--to", type=click.Choice(sorted(PRINTERS, reverse=True)), default="torch", show_default=True, help="What it shall run on.")
+@click.option("--to", type=click.Choice(["torch", "numpy"]), default="torch", show_default=True, help="What it shall run on.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The folder to write into; made if needed.")
 @click.option("--weights", type=click.Path(path_type=Path), metavar="PATH", help="A file of weights, a built folder or a run.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="NUMBER", help="Draw the weights from this seed.")
+@click.option("--no-data", is_flag=True, help="Write no data.npz beside train.py.")
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 @set_option
-def build(spec: str, to: Backend, out: Path, weights: Path | None, seed: int | None, force: bool, overrides: dict[str, str]) -> None:
-    """Write a stand-alone model.py with its weights.
+def build(
+    spec: str, to: Backend, out: Path, weights: Path | None, seed: int | None, no_data: bool, force: bool, overrides: dict[str, str]
+) -> None:
+    """Write a stand-alone model.py with its weights, and train.py with its data.
 
-    The file runs without netlang: with torch and safetensors, or with NumPy alone.
+    The files run without netlang: with torch and safetensors, or with NumPy alone. For torch a spec with a training program gives
+    train.py, which trains to the same numbers as netlang train.
 
     \b
     netlang build lenet5 --to numpy --out lenet5 --weights runs/first
     """
     if weights is not None and seed is not None:
         raise click.UsageError("Weights are read (--weights) or drawn (--seed), not both.")
-    for path in build_artefact(spec, out, to=to, set=overrides, weights=weights, seed=seed, force=force):
-        write(f"{path}\n")
+    for path in build_artefact(spec, out, to=to, set=overrides, weights=weights, seed=seed, force=force, data=not no_data):
+        write(f"{path}  {format_bytes(path.stat().st_size)}\n")

@@ -1,51 +1,46 @@
 """The tensors that graphs read by name: batches of the data sources, in an order that the seed and the position alone decide.
 
-A graph's input is called after the field of the split (`image`), `source_field` of any other source, or the source that is one
-tensor. Non-goals: draws, devices.
+Inputs are called as compiler/passes/program_inputs.py says. Non-goals: draws, devices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
-from typing import TYPE_CHECKING, Any, Final, final
+from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import TYPE_CHECKING, Any, final
 
 from compiler.diagnostics import SpecError
 from compiler.front.checked import Checked
-from compiler.front.program_names import SPLITS
 from compiler.front.readers import ReaderError
 from compiler.ir.graph import Graph
-from compiler.ir.training import Text
 from compiler.passes.lift_draws import is_lifted
-from compiler.passes.program_plan import name_input
-from netlang.data.fields import COUNT, read_arrays
+from compiler.passes.program_inputs import TRAIN, Needed, evaluation_graphs, needed_fields, training_graphs
+from netlang.data.fields import read_arrays
 from netlang.training.failures import failure
 
 if TYPE_CHECKING:
     from netlang.data.batches import Batches
 
-TRAIN: Final = "train"
 
-
-def needed_arrays(checked: Checked, split: str, graphs: Iterator[Graph]) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+def needed_arrays(checked: Checked, split: str, graphs: Sequence[Graph]) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     """What these graphs read: the arrays of sources with samples, by source and input, and the sources that are one tensor each."""
-    wanted = {value.name for graph in graphs for value in graph.inputs}
     sampled: dict[str, dict[str, Any]] = {}
     fixed: dict[str, Any] = {}
-    for source, reader in checked.readers.items():
-        if source in SPLITS and source != split:
-            continue
-        try:
-            types = reader.fields(checked.folder)
-            names = {field: name_input(source, field) for field in types if name_input(source, field) in wanted}
-            arrays = read_arrays(reader, checked.folder) if names else {}
-        except ReaderError as error:
-            raise _failed(checked, source, error) from error
-        for field, name in names.items():
-            if types[field].shape[:1] == (COUNT,):
-                sampled.setdefault(source, {})[name] = arrays[field]
-            else:
-                fixed[name] = arrays[field]
+    for source in checked.readers:
+        fields, arrays = read_source(checked, source, split, graphs)
+        if source in fields.sampled:
+            sampled[source] = {name: arrays[field] for field, name in fields.sampled[source].items()}
+        fixed |= {name: arrays[field] for field, name in fields.fixed.get(source, {}).items()}
     return sampled, fixed
+
+
+def read_source(checked: Checked, source: str, split: str, graphs: Sequence[Graph]) -> tuple[Needed, Mapping[str, Any]]:
+    """The fields of a source that graphs read, and its arrays where there are any; raises SpecError (codes NL5xx)."""
+    reader = checked.readers[source]
+    try:
+        fields = needed_fields({source: reader.fields(checked.folder)}, split, graphs)
+        return fields, read_arrays(reader, checked.folder) if fields.sampled or fields.fixed else {}
+    except ReaderError as error:
+        raise _failed(checked, source, error) from error
 
 
 def _failed(checked: Checked, source: str, error: ReaderError) -> SpecError:
@@ -65,7 +60,7 @@ class Feed:
 
         program = checked.require().program
         assert program is not None
-        sampled, self.fixed = needed_arrays(checked, TRAIN, iter([step.graph for step in program.steps]))
+        sampled, self.fixed = needed_arrays(checked, TRAIN, training_graphs(program))
         streams = program.carry is not None
         draws = program.draws is not None or any(is_lifted(node) for step in program.steps for node in step.graph.nodes)
         whole = len(sampled) > 1 or draws or streams
@@ -111,11 +106,9 @@ class Evaluation:
     def __init__(self, checked: Checked) -> None:
         program = checked.require().program
         assert program is not None
-        metrics = [*program.metrics.values()]
-        samples = [sample.graph for sample in program.samples.values() if not isinstance(sample, Text)]
-        sampled, self.fixed = needed_arrays(checked, program.evaluation, iter([*metrics, *samples]))
+        sampled, self.fixed = needed_arrays(checked, program.evaluation, evaluation_graphs(program))
         self._arrays = {name: array for arrays in sampled.values() for name, array in arrays.items()}
-        self._measured = {value.name for graph in metrics for value in graph.inputs}
+        self._measured = {value.name for graph in program.metrics.values() for value in graph.inputs}
         self._batch = program.batch
 
     def batches(self) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -11,10 +11,11 @@ from typing import Final, final
 
 from compiler.front.checked import Checked
 from compiler.ir.training import Program
+from compiler.passes.program_inputs import TRAIN
 from netlang.training.checkpoint import clean, load_newest, set_aside
 from netlang.training.engines import in_numbers_of, make_engine, make_watch
 from netlang.training.failures import failure
-from netlang.training.feed import TRAIN, Evaluation, Feed
+from netlang.training.feed import Evaluation, Feed
 from netlang.training.given_weights import first_weights
 from netlang.training.loop import Loop
 from netlang.training.memory import require_memory

@@ -32,7 +32,7 @@ def test_imports_and_body_come_apart() -> None:
 
 @pytest.mark.parametrize("doc", ["", "Short.", "long " * 100, 'ends """ here', "a \\ b\x00\u202e", "\n\n"])
 def test_titles_are_docstrings_whatever_the_spec_says(doc: str) -> None:
-    text = join_file(file_title(doc, "name", "netlang 0", "NumPy"), ["import math"], ["x = math.pi", "", "y = 2"])
+    text = join_file(file_title(doc, "name", "netlang 0", "Needs NumPy, nothing else."), ["import math"], ["x = math.pi", "", "y = 2"])
     module = ast.parse(text)
     title = ast.get_docstring(module)
     assert title is not None

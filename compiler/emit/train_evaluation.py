@@ -1,0 +1,110 @@
+"""Metrics of a program as functions, and the function that measures them on all evaluation data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, final
+
+from compiler.backends.names import Names
+from compiler.emit.train_bodies import INDENT, ROWS, Function, TrainText, call, print_graph, wrap_lines
+from compiler.ir.training import Program
+from compiler.passes.gradients import has_gradients
+from compiler.passes.share import draws_in
+
+DOC: Final = '"""The metrics on all evaluation data, averaged over examples, in evaluation mode."""'
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What evaluation reads: the arrays by input, in order, the inputs that are one tensor each, whether sources may differ in length."""
+
+    arrays: tuple[str, ...]
+    fixed: tuple[str, ...]
+    several: bool
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Evaluate:
+    """The printed `evaluate`: its text, and the networks it takes; arrays and fixed tensors follow them."""
+
+    text: str
+    networks: tuple[str, ...]
+
+
+def evaluation_functions(text: TrainText, program: Program) -> dict[str, Function]:
+    """The functions of the metrics."""
+    return {name: print_graph(text, graph, name, "", ROWS) for name, graph in program.metrics.items()}
+
+
+def needs_draws(program: Program) -> bool:
+    """Whether evaluation draws the program's random tensors: metrics read them, or draw themselves after them."""
+    if program.draws is None:
+        return False
+    read = {value.name for graph in program.metrics.values() for value in graph.inputs}
+    return not read.isdisjoint(program.draws.outputs) or any(draws_in(graph, {}) for graph in program.metrics.values())
+
+
+def print_evaluate(
+    text: TrainText, program: Program, metrics: Mapping[str, Function], draw: Function | None, given: Evaluation
+) -> Evaluate:
+    """The function `evaluate`; `draw` is that of the program where evaluation draws."""
+    networks = tuple(dict.fromkeys(name for function in metrics.values() for name in function.networks))
+    names = text.names("arrays", "start", "count", "rows", "totals", "total", "name", "array", "metrics")
+    variables = {item: names.claim(item) for item in (*given.arrays, *given.fixed)}
+    listed = [f"{item}: nn.Module" for item in text.variables(networks)] + ["arrays: list[np.ndarray]"] * bool(given.arrays)
+    listed += [f"{variables[item]}: torch.Tensor" for item in given.fixed]
+    trained = [text.networks[name] for name in networks if name in text.trained]
+    random = draw is not None or any(draws_in(graph, {}) for graph in program.metrics.values())
+    inner = _measure(text, program, metrics, draw, given, variables, names)
+    if random:
+        inner = ["with torch.random.fork_rng():", f"{INDENT}torch.manual_seed(derive_seed(EVALUATION))", *(INDENT + line for line in inner)]
+    lines = [DOC if given.arrays else '"""The metrics, in evaluation mode."""', *(f"{name}.eval()" for name in trained)]
+    lines += [f"totals = dict.fromkeys([{', '.join(_quote(name) for name in metrics)}], 0.0)"] * bool(given.arrays) + inner
+    lines += [f"{name}.train()" for name in trained]
+    lines.append("return {name: total / count for name, total in totals.items()}" if given.arrays else "return metrics")
+    head = [] if any(map(has_gradients, program.metrics.values())) else ["@torch.no_grad()"]
+    head.append(f"def evaluate({', '.join(listed)}) -> dict[str, float]:")
+    return Evaluate("\n".join(wrap_lines([*head, *(INDENT + line for line in lines)])), networks)
+
+
+def _measure(
+    text: TrainText,
+    program: Program,
+    metrics: Mapping[str, Function],
+    draw: Function | None,
+    given: Evaluation,
+    variables: dict[str, str],
+    names: Names,
+) -> list[str]:
+    """The batches, and what is added for each."""
+    body: list[str] = []
+    rows = "rows" if given.arrays else "BATCH"
+    if draw is not None and program.draws is not None:
+        drawn = [names.claim(item) for item in program.draws.outputs]
+        variables |= dict(zip(program.draws.outputs, drawn, strict=True))
+        read = {item for function in metrics.values() for item in function.inputs}
+        made = call(text, draw, variables, rows)
+        body.append(
+            f"{', '.join(drawn)} = {made}"
+            if not read.isdisjoint(program.draws.outputs)
+            else f"{made}  # metrics draw after what the program draws"
+        )
+    if not given.arrays:
+        measured = (f"{_quote(name)}: {call(text, function, variables, rows)}.item()" for name, function in metrics.items())
+        return [*body, f"metrics = {{{', '.join(measured)}}}"]
+    for name, function in metrics.items():
+        body.append(f"totals[{_quote(name)}] += {call(text, function, variables, rows)}.item() * {rows}")
+    targets = ", ".join(variables[item] for item in given.arrays)
+    count = "min(map(len, arrays))" if given.several else "len(arrays[0])"
+    stop = "min(start + BATCH, count)" if given.several else "start + BATCH"
+    loaded = f"torch.from_numpy(array[start : {stop}]).to(DEVICE) for array in arrays"
+    taken = f"{targets} = ({loaded})" if len(given.arrays) > 1 else f"({targets},) = ({loaded})"
+    inside = [taken, f"rows = len({variables[given.arrays[0]]})", *body]
+    return [f"count = {count}", "for start in range(0, count, BATCH):", *(INDENT + line for line in inside)]
+
+
+def _quote(text: str) -> str:
+    return f'"{text}"'

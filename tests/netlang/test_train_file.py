@@ -1,0 +1,187 @@
+"""A built `train.py` trains to the numbers of `netlang train`, without netlang."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import netlang
+from compiler.source import Source
+from netlang.training import EvaluationRecord, train
+from tests.netlang.test_artefact import PROGRAM as ALONE
+from tests.netlang.training.runs import ADVERSARIAL, CLASSIFIER, make, steps_of
+
+GAME = """\
+netlang: 1
+name: game
+networks:
+  G:
+    inputs: {z: [N, 3]}
+    layers: {a: linear(8) -> batch_norm -> relu, b: linear(2)}
+  D:
+    inputs: {x: [N, 2]}
+    layers: {a: linear(8) -> relu, b: linear(1)}
+data:
+  train: ring(samples=100)
+train:
+  iterations: 20
+  batch: 16
+  draw:
+    z: normal(N, 3)
+  let: {fake: G(z)}
+  steps:
+STEPS
+  metrics:
+    spread: mean((G(normal(N, 3)) - point) ** 2)
+"""
+SHARED = """\
+    - name: critic
+      update: D
+      minimize: mean(softplus(D(fake))) + mean(softplus(-D(point)))
+      with: adam(lr=1e-2)
+    - name: generator
+      update: G
+      minimize: mean(softplus(-D(fake)))
+      with: adam(lr=linear(1e-2, hold=5))
+      ema: 0.9
+"""
+WHEN = """\
+    - name: first
+      until: 4
+      repeat: 3
+      update: D
+      maximize: mean(D(point)) - mean(D(fake))
+      with: rmsprop(lr=1e-3)
+      clamp: 0.05
+    - name: later
+      after: 4
+      every: 3
+      update: D
+      maximize: mean(D(point)) - mean(D(fake))
+      with: rmsprop(lr=1e-3)
+      clamp: 0.05
+    - name: G
+      every: 2
+      update: G
+      maximize: mean(D(fake))
+      with: sgd(lr=step(0.1, every=5), momentum=0.5)
+      mode: {D: eval}
+"""
+PENALTY = """\
+    - name: critic
+      repeat: 2
+      update: D
+      draw:
+        e: uniform(N, 1)
+      let:
+        between: e * point + (1 - e) * fake
+      minimize: mean(D(fake)) - mean(D(point)) + 10 * mean((norm(grad(D(between), between), axis=1) - 1) ** 2)
+      with: adam(lr=1e-3, betas=(0.0, 0.9))
+    - name: G
+      update: G
+      maximize: mean(D(fake))
+      with: adamw(lr=1e-3)
+      clip_value: 0.01
+"""
+BETWEEN = """\
+    - name: before
+      update: G
+      minimize: mean(G(z) ** 2)
+      with: sgd(lr=0.1)
+    - name: critic
+      repeat: 2
+      update: D
+      minimize: mean(D(fake)) - mean(D(point))
+      with: momentum(lr=0.01)
+      clip_norm: 0.5
+    - name: both
+      update: [G, D]
+      minimize: mean(D(G(z + 1))) + mean(D(point)) ** 2
+      with: adam
+"""
+REPLAYED = """\
+    - name: critic
+      update: D
+      minimize: mean((D(replay(fake, 20))) ** 2) + mean((D(point) - 1) ** 2)
+      with: adagrad(lr=1e-2)
+    - name: G
+      update: G
+      minimize: mean((D(fake) - 1) ** 2)
+      with: sgd(lr=exponential(0.1, gamma=0.9, warmup=3))
+"""
+LBFGS = """\
+    - name: fit
+      update: [G, D]
+      minimize: mean((D(fake) - point) ** 2)
+      with: lbfgs(lr=0.01, max_iter=4)
+      clip_norm: 1.0
+"""
+
+Compare = Callable[[str], Any]
+
+
+@pytest.fixture
+def trains_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Compare:
+    """Trains a spec both ways, holds the losses to the same bits and the weights too; gives the module."""
+
+    def compare(text: str) -> Any:
+        torch.set_num_threads(1)
+        netlang.build(Source("spec.yaml", text), tmp_path / "built")
+        monkeypatch.syspath_prepend(str(tmp_path / "built"))
+        for name in ("model", "train"):
+            sys.modules.pop(name, None)
+        module: Any = importlib.import_module("train")
+        losses: list[tuple[str, float]] = []
+        for name in [name for name in vars(module) if name.startswith("update_")]:
+            monkeypatch.setattr(module, name, recording(name.removeprefix("update_"), getattr(module, name), losses))
+        module.main()
+        records = list(train(make(text), folder=tmp_path / "run", threads=1))
+        assert losses == [(record.step, record.objective) for record in steps_of(records)]
+        weights = sorted(path.name for path in (tmp_path / "run").glob("*.safetensors"))
+        assert weights
+        assert all((tmp_path / "built" / "trained" / name).exists() for name in weights)
+        for name in weights:
+            assert tensors(tmp_path / "built" / "trained" / name) == tensors(tmp_path / "run" / name)
+        metrics = [record.metrics for record in records if isinstance(record, EvaluationRecord)]
+        printed = [line.removeprefix("metrics: ") for line in capsys.readouterr().out.splitlines() if line.startswith("metrics: ")]
+        assert printed == [module.describe(item) for item in metrics]
+        return module
+
+    return compare
+
+
+def recording(step: str, update: Callable[..., float], losses: list[tuple[str, float]]) -> Callable[..., float]:
+    def call(*arguments: Any) -> float:
+        loss = update(*arguments)
+        losses.append((step, loss))
+        return loss
+
+    return call
+
+
+def tensors(path: Path) -> dict[str, bytes]:
+    from safetensors.torch import load_file
+
+    return {name: value.numpy().tobytes() for name, value in load_file(path).items()}
+
+
+def test_a_classifier_with_dropout_and_a_schedule(trains_alike: Compare) -> None:
+    trains_alike(CLASSIFIER)
+
+
+def test_a_game_with_repeated_steps(trains_alike: Compare) -> None:
+    trains_alike(ADVERSARIAL)
+
+
+@pytest.mark.parametrize(
+    "steps", [SHARED, WHEN, PENALTY, BETWEEN, REPLAYED, LBFGS], ids=["shared", "when", "penalty", "between", "replayed", "lbfgs"]
+)
+def test_programs(trains_alike: Compare, steps: str) -> None:
+    trains_alike(GAME.replace("STEPS\n", steps))

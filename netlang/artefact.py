@@ -17,8 +17,8 @@ from compiler.front.checked import Checked
 from netlang.checking import Spec, check
 from netlang.model import Backend
 from netlang.output import write_files
-from netlang.training.export import program_arrays, total_iterations
 from netlang.training.durable import Part
+from netlang.training.export import program_arrays, total_iterations
 from netlang.training.loop import weights_file
 from netlang.training.weights import encode_weights
 from netlang.weights import Weights, load_weights, start_weights, store_array

@@ -8,6 +8,7 @@ from typing import Final, final
 
 from compiler.backends.names import Names
 from compiler.emit.train_bodies import INDENT, ROWS, Function, TrainText, call, print_graph, wrap_lines
+from compiler.emit.train_draws import call_drawing
 from compiler.ir.training import Program
 from compiler.passes.gradients import has_gradients
 from compiler.passes.share import draws_in
@@ -40,11 +41,9 @@ def evaluation_functions(text: TrainText, program: Program) -> dict[str, Functio
 
 
 def needs_draws(program: Program) -> bool:
-    """Whether evaluation draws the program's random tensors: metrics read them, or draw themselves after them."""
-    if program.draws is None:
-        return False
+    """Whether metrics read the program's random tensors."""
     read = {value.name for graph in program.metrics.values() for value in graph.inputs}
-    return not read.isdisjoint(program.draws.outputs) or any(draws_in(graph, {}) for graph in program.metrics.values())
+    return program.draws is not None and not read.isdisjoint(program.draws.outputs)
 
 
 def print_evaluate(
@@ -52,19 +51,20 @@ def print_evaluate(
 ) -> Evaluate:
     """The function `evaluate`; `draw` is that of the program where evaluation draws."""
     networks = tuple(dict.fromkeys(name for function in metrics.values() for name in function.networks))
-    names = text.names("arrays", "start", "count", "rows", "totals", "total", "name", "array", "metrics")
+    names = text.names("arrays", "start", "size", "rows", "totals", "total", "name", "array", "metrics", "random")
     variables = {item: names.claim(item) for item in (*given.arrays, *given.fixed)}
     listed = [f"{item}: nn.Module" for item in text.variables(networks)] + ["arrays: list[np.ndarray]"] * bool(given.arrays)
     listed += [f"{variables[item]}: torch.Tensor" for item in given.fixed]
     trained = [text.networks[name] for name in networks if name in text.trained]
-    random = draw is not None or any(draws_in(graph, {}) for graph in program.metrics.values())
+    random = any(draws_in(graph, {}) for graph in program.metrics.values())
     inner = _measure(text, program, metrics, draw, given, variables, names)
     if random:
         inner = ["with torch.random.fork_rng():", f"{INDENT}torch.manual_seed(derive_seed(EVALUATION))", *(INDENT + line for line in inner)]
     lines = [DOC if given.arrays else '"""The metrics, in evaluation mode."""', *(f"{name}.eval()" for name in trained)]
-    lines += [f"totals = dict.fromkeys([{', '.join(_quote(name) for name in metrics)}], 0.0)"] * bool(given.arrays) + inner
+    lines += [f"totals = dict.fromkeys([{', '.join(_quote(name) for name in metrics)}], 0.0)"] * bool(given.arrays)
+    lines += ["random = generators(EVALUATION)"] * (draw is not None) + inner
     lines += [f"{name}.train()" for name in trained]
-    lines.append("return {name: total / count for name, total in totals.items()}" if given.arrays else "return metrics")
+    lines.append("return {name: total / size for name, total in totals.items()}" if given.arrays else "return metrics")
     head = [] if any(map(has_gradients, program.metrics.values())) else ["@torch.no_grad()"]
     head.append(f"def evaluate({', '.join(listed)}) -> dict[str, float]:")
     return Evaluate("\n".join(wrap_lines([*head, *(INDENT + line for line in lines)])), networks)
@@ -85,13 +85,7 @@ def _measure(
     if draw is not None and program.draws is not None:
         drawn = [names.claim(item) for item in program.draws.outputs]
         variables |= dict(zip(program.draws.outputs, drawn, strict=True))
-        read = {item for function in metrics.values() for item in function.inputs}
-        made = call(text, draw, variables, rows)
-        body.append(
-            f"{', '.join(drawn)} = {made}"
-            if not read.isdisjoint(program.draws.outputs)
-            else f"{made}  # metrics draw after what the program draws"
-        )
+        body.append(f"{', '.join(drawn)} = {call_drawing(text, draw, 'random', [], rows)}")
     if not given.arrays:
         measured = (f"{_quote(name)}: {call(text, function, variables, rows)}.item()" for name, function in metrics.items())
         return [*body, f"metrics = {{{', '.join(measured)}}}"]
@@ -99,11 +93,11 @@ def _measure(
         body.append(f"totals[{_quote(name)}] += {call(text, function, variables, rows)}.item() * {rows}")
     targets = ", ".join(variables[item] for item in given.arrays)
     count = "min(map(len, arrays))" if given.several else "len(arrays[0])"
-    stop = "min(start + BATCH, count)" if given.several else "start + BATCH"
+    stop = "min(start + BATCH, size)" if given.several else "start + BATCH"
     loaded = f"torch.from_numpy(array[start : {stop}]).to(DEVICE) for array in arrays"
     taken = f"{targets} = ({loaded})" if len(given.arrays) > 1 else f"({targets},) = ({loaded})"
     inside = [taken, f"rows = len({variables[given.arrays[0]]})", *body]
-    return [f"count = {count}", "for start in range(0, count, BATCH):", *(INDENT + line for line in inside)]
+    return [f"size = {count}", "for start in range(0, size, BATCH):", *(INDENT + line for line in inside)]
 
 
 def _quote(text: str) -> str:

@@ -12,9 +12,10 @@ from typing import Final, final
 
 from compiler.backends.torch_source import needed_imports, open_file, print_blocks, printed_sections
 from compiler.emit.layout import file_title, join_file
-from compiler.emit.train_bodies import BATCH, ROWS, TrainText, module_variables, print_graph
+from compiler.emit.train_bodies import TrainText, module_variables, print_graph
+from compiler.emit.train_draws import print_drawing
 from compiler.emit.train_evaluation import Evaluate, Evaluation, evaluation_functions, needs_draws, print_evaluate
-from compiler.emit.train_helpers import AVERAGED, DERIVE_SEED, EPOCH_CUT, EPOCH_WHOLE, PERMUTE, REPLAY_BUFFER, STREAM_CUT, STREAM_WHOLE
+from compiler.emit.train_helpers import AVERAGED, DERIVE_SEED, GENERATORS, PERMUTE, REPLAY_BUFFER, print_epoch, print_stream
 from compiler.emit.train_loop import Functions, Loop
 from compiler.emit.train_main import Main, is_by_epoch, owned_optimizers
 from compiler.emit.train_settings import print_schedule, schedule_names, scheduled
@@ -29,7 +30,8 @@ from compiler.passes.program_plan import ProgramPlan, plan_spec
 
 RESERVED: Final = (
     "ITERATIONS", "EPOCHS", "BATCH", "SEED", "FOLDER", "DEVICE", "REPORT", "TRAINING", "EVALUATION", "REPLAY", "Batches", "batches",
-    "ReplayBuffer", "averaged", "derive_seed", "describe", "permute", "evaluate", "main", "save_file", "contextmanager", "Iterator",
+    "ReplayBuffer", "averaged", "derive_seed", "describe", "permute", "evaluate", "main", "save_file",
+    "contextmanager", "count", "generators", "Iterator",
 )  # fmt: skip
 """What the file defines or imports itself."""
 OWN: Final = ("averages", "data", "epoch", "folder", "iteration", "losses", "name", "network", "parameter")
@@ -41,6 +43,7 @@ DESCRIBE: Final = '''def describe(values: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in values.items())'''
 IMPORTS: Final = {
     "Iterator[": "from collections.abc import Iterator",
+    "in count(1)": "from itertools import count",
     "@contextmanager": "from contextlib import contextmanager",
 }
 """What the helpers import, by a sign of its use."""
@@ -166,11 +169,14 @@ class _Printer:
         ]
         carry = None if plan.carry is None else print_graph(text, plan.carry, "next_states", "")
         start = None if program.carry is None else print_graph(text, program.carry.start, "first_states", "")
-        first = {name: print_graph(text, item.init, f"first_{name}", "") for name, item in program.variables.items()}
-        rows = ROWS if needs_draws(program) else BATCH
-        draw = None if program.draws is None else print_graph(text, program.draws, "draw", "", rows)
+        first = {name: print_drawing(text, item.init, f"first_{name}") for name, item in program.variables.items()}
+        draw = None if program.draws is None else print_drawing(text, program.draws, "draw")
+        drawn = tuple(
+            None if graph is None else print_drawing(text, graph, f"draw_for_{step.name}")
+            for step, graph in zip(program.steps, plan.drawn, strict=True)
+        )
         updates = tuple(print_update(text, program, plan, index, schedules[index]) for index in range(len(program.steps)))
-        return Functions(updates, tuple(shared), tuple(replayed), carry, start, draw, first), schedules
+        return Functions(updates, tuple(shared), tuple(replayed), carry, start, draw, drawn, first), schedules
 
     def _schedule_texts(self, index: int, names: Mapping[str, str]) -> list[str]:
         found = scheduled(self._program.steps[index].optimizer)
@@ -189,15 +195,17 @@ class _Printer:
 
     def _helpers(self, by_epoch: bool, main: str, evaluate: Evaluate | None) -> list[str]:
         """The functions that do not depend on the spec, as far as they are needed."""
-        whole = len(self._trained.sampled) > 1 or self._program.draws is not None
+        lifted = any(item is not None for item in self._plan.drawn)
+        whole, follows = len(self._trained.sampled) > 1 or self._program.draws is not None or lifted, self._program.carry is not None
         found = []
         used = f"{main}\n{evaluate.text if evaluate is not None else ''}"
-        if "derive_seed(" in used or "ReplayBuffer(" in used:
+        if any(f"{name}(" in used for name in ("derive_seed", "ReplayBuffer", "generators")):
             found.append(DERIVE_SEED)
+        found += [GENERATORS] * ("generators(" in used)
         if self._trained.sampled:
             number = list(self._checked.readers).index(next(iter(self._trained.sampled)))
-            epoch = (EPOCH_CUT if whole else EPOCH_WHOLE).replace("{number}", str(number))
-            found += [PERMUTE, epoch if by_epoch else STREAM_CUT if whole else STREAM_WHOLE]
+            found += [] if follows else [PERMUTE]
+            found.append(print_epoch(number, whole=whole, follows=follows) if by_epoch else print_stream(whole=whole, follows=follows))
         found += [REPLAY_BUFFER] * ("ReplayBuffer(" in used) + [AVERAGED] * ("averaged(" in used) + [DESCRIBE]
         return found
 

@@ -12,27 +12,25 @@ DERIVE_SEED: Final = '''def derive_seed(purpose: int) -> int:
     low, high = np.random.SeedSequence([SEED, purpose]).generate_state(2, np.uint32)
     return int(low) << 32 | int(high)'''
 
+GENERATORS: Final = '''def generators(purpose: int) -> Iterator[np.random.Generator]:
+    """A generator for each draw, seeded with the purpose and the count of draws."""
+    for number in count(1):
+        yield np.random.default_rng([derive_seed(purpose), number])'''
+
 PERMUTE: Final = '''def permute(count: int, key: list[int]) -> np.ndarray:
     """The numbers below `count` in an order that depends on `key` alone."""
     words = np.random.Philox(np.random.SeedSequence(key)).random_raw(count)
     return np.argsort(words, kind="stable")'''
 
-EPOCH_WHOLE: Final = '''def batches(arrays: list[np.ndarray], epoch: int) -> Iterator[list[torch.Tensor]]:
-    """One pass over the training data; its order depends on the seed and the epoch alone."""
-    order = permute(len(arrays[0]), [SEED, {number}, epoch])
-    for start in range(0, len(order), BATCH):
-        rows = order[start : start + BATCH]
-        yield [torch.from_numpy(array[rows]).to(DEVICE) for array in arrays]'''
-
-EPOCH_CUT: Final = '''def batches(arrays: list[np.ndarray], epoch: int) -> Iterator[list[torch.Tensor]]:
-    """One pass over the training data in whole batches; its order depends on the seed and the epoch alone."""
-    order = permute(len(arrays[0]), [SEED, {number}, epoch])
-    for start in range(0, len(order) - BATCH + 1, BATCH):
+EPOCH: Final = '''def batches(arrays: list[np.ndarray], epoch: int) -> Iterator[list[torch.Tensor]]:
+    """{doc}"""
+    order = {order}
+    for start in range(0, {last}, BATCH):
         rows = order[start : start + BATCH]
         yield [torch.from_numpy(array[rows]).to(DEVICE) for array in arrays]'''
 
 STREAM: Final = '''class Batches:
-    """Batches without end, shuffled anew each epoch: the order depends on the seed, the source and the epoch alone."""
+    """{doc}"""
 
     def __init__(self, arrays: list[np.ndarray], source: int) -> None:
         self.arrays = arrays
@@ -43,15 +41,12 @@ STREAM: Final = '''class Batches:
 
     def __next__(self) -> list[torch.Tensor]:
         if self.start == 0:
-            self.order = permute(len(self.arrays[0]), [SEED, self.source, self.epoch])
+            self.order = {order}
         rows = self.order[self.start : min(self.start + BATCH, self.count)]
         self.start += BATCH
         if self.start >= self.count:
             self.epoch, self.start = self.epoch + 1, 0
         return [torch.from_numpy(array[rows]).to(DEVICE) for array in self.arrays]'''
-
-STREAM_WHOLE: Final = STREAM.format(count="len(arrays[0])")
-STREAM_CUT: Final = STREAM.format(count="len(arrays[0]) // BATCH * BATCH  # whole batches only")
 
 AVERAGED: Final = '''@contextmanager
 def averaged(averages: dict[nn.Parameter, torch.Tensor]) -> Iterator[None]:
@@ -89,3 +84,24 @@ REPLAY_BUFFER: Final = '''class ReplayBuffer:
                 made[row] = self.examples[place]
                 self.examples[place] = example.clone()
         return made'''
+
+
+def print_epoch(number: int, *, whole: bool, follows: bool) -> str:
+    """`batches`: one pass over source `number`, `whole` without an incomplete last batch, or with rows that follow one another."""
+    if follows:
+        doc = "One pass over the training data: each row of a batch follows on the same row of the batch before."
+        order = "np.arange(len(arrays[0]) // BATCH * BATCH).reshape(BATCH, -1).T.reshape(-1)"
+        return EPOCH.format(doc=doc, order=order, last="len(order)").replace(", epoch: int", "")
+    last = "len(order) - BATCH + 1" if whole else "len(order)"
+    doc = f"One pass over the training data{' in whole batches' if whole else ''}; its order depends on the seed and the epoch alone."
+    return EPOCH.format(doc=doc, order=f"permute(len(arrays[0]), [SEED, {number}, epoch])", last=last)
+
+
+def print_stream(*, whole: bool, follows: bool) -> str:
+    """`Batches`: batches without end, `whole` without an incomplete last one, or with rows that follow one another."""
+    count = "len(arrays[0]) // BATCH * BATCH  # whole batches only" if whole or follows else "len(arrays[0])"
+    if follows:
+        doc = "Batches without end: each row of a batch follows on the same row of the batch before."
+        return STREAM.format(doc=doc, count=count, order="np.arange(self.count).reshape(BATCH, -1).T.reshape(-1)")
+    doc = "Batches without end, shuffled anew each epoch: the order depends on the seed, the source and the epoch alone."
+    return STREAM.format(doc=doc, count=count, order="permute(len(self.arrays[0]), [SEED, self.source, self.epoch])")

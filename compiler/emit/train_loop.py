@@ -10,6 +10,7 @@ from typing import final
 
 from compiler.backends.names import Names
 from compiler.emit.train_bodies import BATCH, INDENT, Function, TrainText, call
+from compiler.emit.train_draws import call_drawing
 from compiler.emit.train_steps import Update, mode_lines
 from compiler.ir.graph import Graph, called_networks
 from compiler.ir.training import Program, Step
@@ -29,6 +30,7 @@ class Functions:
     carry: Function | None
     start: Function | None
     draw: Function | None
+    drawn: tuple[Function | None, ...]
     first: Mapping[str, Function]
 
 
@@ -77,13 +79,17 @@ class Loop:
         return self.variables[value]
 
     @property
-    def draws(self) -> bool:
-        """Whether anything of the training draws from torch's generator."""
+    def torch_draws(self) -> bool:
+        """Whether anything of the training draws from torch's generator, as dropout does."""
         program = self._program
-        graphs = [item.init for item in program.variables.values()] + ([] if program.draws is None else [program.draws])
         steps = [draws_in(graph, network_modes(program, step)) for step, graph in zip(program.steps, self._plan.steps, strict=True)]
-        others = [draws_in(graph, network_modes(program, None)) for graph in (*self._plan.evaluated, *graphs)]
-        return any(steps) or any(others)
+        return any(steps) or any(draws_in(graph, network_modes(program, None)) for graph in self._plan.evaluated)
+
+    @property
+    def numpy_draws(self) -> bool:
+        """Whether NumPy draws random tensors in training."""
+        first = any(draws_in(item.init, {}) for item in self._program.variables.values())
+        return first or self._functions.draw is not None or any(item is not None for item in self._functions.drawn)
 
     def inputs_of(self, source: str) -> tuple[str, ...]:
         """The inputs that a batch of a source gives."""
@@ -97,9 +103,21 @@ class Loop:
         """Every iteration begins with a batch of this source, taken by whoever prints the loop."""
         self._have[f"source {source}"] = True
 
-    def first_values(self) -> dict[str, str]:
-        """The first values of variables."""
-        return {name: self._call(function) for name, function in self._functions.first.items()}
+    def first_values(self, arrays: Mapping[str, str]) -> dict[str, str]:
+        """The first values of variables, from the arrays of the data file by input."""
+        made = {}
+        for name, function in self._functions.first.items():
+            given = [arrays[item] for item in function.inputs]
+            if self.numpy_draws:
+                made[name] = call_drawing(self._text, function, self._generators, given, BATCH)
+            else:
+                self._text.called[function.name] = function
+                made[name] = f"{function.name}({', '.join(given)})"
+        return made
+
+    @property
+    def _generators(self) -> str:
+        return self.name("random")
 
     def start_states(self) -> list[str]:
         """The carried states at the start of an epoch."""
@@ -128,7 +146,8 @@ class Loop:
         kept = dict(self._have)
         lines: list[str] = []
         if self._program.carry is not None and self._plan.carry is not None and self._functions.carry is not None:
-            lines += self._supply(self._program.carry.following, self._plan.carry, sure=True)
+            lines += self._supply_inputs(self._program.carry.following, sure=True)
+            lines += self._supply_shared(self._plan.carry, sure=True)
             following = [f"next_{self.name(name)}" for name in self._plan.carry.outputs]
             lines.append("with torch.no_grad():")
             lines.append(f"{INDENT}{', '.join(following)} = {self._call(self._functions.carry)}")
@@ -171,12 +190,17 @@ class Loop:
 
     def _run(self, index: int, step: Step, *, sure: bool) -> list[str]:
         """Supplies, buffers, and the update of a step."""
-        lines: list[str] = []
+        lines = self._supply_inputs(step.graph, sure=sure)
+        drawn, graph = self._functions.drawn[index], self._plan.drawn[index]
+        if drawn is not None and graph is not None:
+            types = ", ".join(str(value.type) for value in graph.outputs.values())
+            names = ", ".join(self.name(name) for name in graph.outputs)
+            lines.append(f"{names} = {call_drawing(self._text, drawn, self._generators, [], BATCH)}  # {types}")
         replayed, function = self._plan.replayed[index], self._functions.replayed[index]
         if replayed is not None and function is not None:
-            lines += self._supply(step.graph, replayed.graph, sure=sure)
+            lines += self._supply_shared(replayed.graph, sure=sure)
             lines += self._exchange(replayed.graph, function)
-        lines += self._supply(step.graph, self._plan.steps[index], sure=sure, step=step)
+        lines += self._supply_shared(self._plan.steps[index], sure=sure, step=step)
         update = self._functions.updates[index]
         given = [*self._text.variables(update.networks), self.optimizer(index), *(self._given(name, step) for name in update.inputs)]
         given += ["iteration"] * update.iteration + ["averages"] * update.averages
@@ -210,17 +234,22 @@ class Loop:
                     return f"{self.name(name)}.detach()"
         return self.name(name)
 
-    def _supply(self, whole: Graph, graph: Graph, *, sure: bool, step: Step | None = None) -> list[str]:
-        """What makes the values that a graph waits for; `whole` is the graph before anything of it was shared."""
+    def _supply_inputs(self, graph: Graph, *, sure: bool) -> list[str]:
+        """What takes the batches and draws that a graph of the program reads."""
         needed: dict[str, Callable[[], Supply]] = {}
-        for value in whole.inputs:
+        for value in graph.inputs:
             source = self._source_of.get(value.name)
             if source is not None:
                 needed.setdefault(f"source {source}", partial(self._take, source))
             elif self._program.draws is not None and value.name in self._program.draws.outputs:
                 needed.setdefault("draws", self._draw)
-        for index in self._plan.shared_of(graph):
-            needed[f"shared {index}"] = partial(self._shared, index, step)
+        return self._supply(needed, sure=sure)
+
+    def _supply_shared(self, graph: Graph, *, sure: bool, step: Step | None = None) -> list[str]:
+        """What computes the shared values that a graph of the plan reads."""
+        return self._supply({f"shared {index}": partial(self._shared, index, step) for index in self._plan.shared_of(graph)}, sure=sure)
+
+    def _supply(self, needed: Mapping[str, Callable[[], Supply]], *, sure: bool) -> list[str]:
         lines: list[str] = []
         for key, make in needed.items():
             known = self._have.get(key)
@@ -245,7 +274,8 @@ class Loop:
         assert self._functions.draw is not None
         names = tuple(self.name(item) for item in self._program.draws.outputs)
         types = ", ".join(str(value.type) for value in self._program.draws.outputs.values())
-        return Supply("draws", names, (f"{', '.join(names)} = {self._call(self._functions.draw)}  # {types}",))
+        made = call_drawing(self._text, self._functions.draw, self._generators, [], BATCH)
+        return Supply("draws", names, (f"{', '.join(names)} = {made}  # {types}",))
 
     def _shared(self, index: int, step: Step | None = None) -> Supply:
         item = self._plan.shared[index]

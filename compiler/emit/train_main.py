@@ -96,10 +96,11 @@ class Main:
 
     def _start(self) -> list[str]:
         """The generator's seed, and the first values of variables, which may be drawn."""
-        lines = ["torch.manual_seed(derive_seed(TRAINING))"] if self.loop.draws else []
+        lines = ["torch.manual_seed(derive_seed(TRAINING))"] if self.loop.torch_draws else []
+        lines += [f"{self.loop.name('random')} = generators(TRAINING)"] if self.loop.numpy_draws else []
         if self.program.variables:
             lines.append("with torch.no_grad():")
-            for name, made in self.loop.first_values().items():
+            for name, made in self.loop.first_values({name: f'data["{key}"]' for name, key in self.fixed.items()}).items():
                 lines.append(f"{INDENT}{self.text.networks[name]}.value.copy_({made})")
         return lines
 
@@ -110,7 +111,8 @@ class Main:
         body = [*inner, *(["iteration += 1"] if counts else []), *self._evaluation_every("iteration")]
         states = self.loop.start_states()
         lines = ["for epoch in range(EPOCHS):", *(INDENT + line for line in states)]
-        lines += [f"{INDENT}for {targets} in batches({self._arrays_name()}, epoch):{self.loop.note(TRAIN)}"]
+        given = self._arrays_name() if self.program.carry is not None else f"{self._arrays_name()}, epoch"
+        lines.append(f"{INDENT}for {targets} in batches({given}):{self.loop.note(TRAIN)}")
         lines += [INDENT * 2 + line for line in body]
         lines.append(f'{INDENT}print(f"epoch {{epoch + 1}}: {{describe(losses)}}", flush=True)')
         if self.program.evaluate_every is None:

@@ -43,10 +43,10 @@ def needed_fields(types: Mapping[str, Mapping[str, TensorType]], split: str, gra
         if source in SPLITS and source != split:
             continue
         for name, type in fields.items():
-            input = name_input(source, name)
-            if input in wanted:
+            called = name_input(source, name)
+            if called in wanted:
                 kind = found.sampled if type.shape[:1] == (COUNT,) else found.fixed
-                kind.setdefault(source, {})[name] = input
+                kind.setdefault(source, {})[name] = called
     return found
 
 

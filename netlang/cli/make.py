@@ -51,10 +51,10 @@ def new(name: str | None, template: str, force: bool) -> None:
 def build(
     spec: str, to: Backend, out: Path, weights: Path | None, seed: int | None, no_data: bool, force: bool, overrides: dict[str, str]
 ) -> None:
-    """Write a stand-alone model.py with its weights, and train.py with its data.
+    """Write stand-alone files: a model, its weights, its training.
 
-    The files run without netlang: with torch and safetensors, or with NumPy alone. For torch a spec with a training program gives
-    train.py, which trains to the same numbers as netlang train.
+    model.py runs without netlang: with torch and safetensors, or with NumPy alone. For torch, a spec with a training program gives
+    train.py and its data.npz too: without netlang it trains to the same numbers as netlang train.
 
     \b
     netlang build lenet5 --to numpy --out lenet5 --weights runs/first

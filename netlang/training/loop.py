@@ -46,12 +46,15 @@ SAVE_SECONDS: Final = 60.0
 
 @final
 class Inputs:
-    """What the steps of one iteration read: carried states, batches and draws, each taken when it is first wanted."""
+    """What the steps of one iteration read: batches and draws, each taken when it is first wanted, and what is given before them.
+
+    Carried states that are not given are the engine's.
+    """
 
     def __init__(self, feed: Feed, engine: Engine, fixed: Placed) -> None:
         self._feed = feed
         self._engine = engine
-        self._values: Placed = dict(fixed) | engine.carried()
+        self._values: Placed = engine.carried() | fixed
 
     def read(self, graph: Graph) -> Placed:
         """At least what the graph reads, by input."""
@@ -110,10 +113,11 @@ class Loop:
             if self._is_time_to_save(iteration):
                 yield self._save(iteration, pending=False)
             epoch = self.feed.epoch
-            inputs = Inputs(self.feed, self.engine, fixed)
+            given = fixed | self.engine.carried()
+            inputs = Inputs(self.feed, self.engine, given)
             if self.program.carry is not None:
                 self.engine.advance(inputs.read(self.program.carry.following))
-            for record in self._run_steps(iteration, inputs, fixed):
+            for record in self._run_steps(iteration, inputs, given):
                 self.folder.log(record)
                 yield record
             iteration += 1
@@ -124,13 +128,13 @@ class Loop:
             yield self._save(iteration, pending=False)
         yield Finished(iteration, self.feed.epoch, self.folder.path, self._write_weights())
 
-    def _run_steps(self, iteration: int, shared: Inputs, fixed: Placed) -> Iterator[StepRecord | GradientRecord]:
+    def _run_steps(self, iteration: int, shared: Inputs, given: Placed) -> Iterator[StepRecord | GradientRecord]:
         for index, step in enumerate(self.program.steps):
             if not is_due(step, iteration):
                 continue
             for number in range(step.repeat):
                 began = time.perf_counter()
-                inputs = (shared if step.repeat == 1 else Inputs(self.feed, self.engine, fixed)).read(step.graph)
+                inputs = (shared if step.repeat == 1 else Inputs(self.feed, self.engine, given)).read(step.graph)
                 if self.watch is not None and index in self.watch.steps and number == 0 and iteration % self.watch_every == 0:
                     norms = self.watch.measure(index, inputs, self.engine.weights())
                     yield GradientRecord(iteration + 1, self.feed.epoch, step.name, norms)

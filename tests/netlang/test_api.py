@@ -113,7 +113,7 @@ def test_a_run_is_trained_measured_loaded_and_built(tmp_path: Path) -> None:
     (told,) = [record.metrics for record in records if isinstance(record, api.EvaluationRecord)]
     assert measured == dict(told)
     paths = netlang.build(spec, tmp_path / "built", weights=tmp_path / "run")
-    assert [path.name for path in paths] == ["model.py", "model.safetensors"]
+    assert [path.name for path in paths] == ["model.py", "model.safetensors", "train.py", "data.npz"]
     point = numbers(5, 2)
     models = [
         netlang.load(spec, weights=tmp_path / place, backend="numpy")

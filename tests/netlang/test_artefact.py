@@ -110,7 +110,7 @@ def test_built_files_are_not_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "model.safetensors").read_bytes() == before
     netlang.build("lenet5", tmp_path, seed=1, force=True)
     assert (tmp_path / "model.safetensors").read_bytes() != before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.py", "model.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data.npz", "model.py", "model.safetensors", "train.py"]
 
 
 def test_safetensors_reads_what_is_built(tmp_path: Path) -> None:

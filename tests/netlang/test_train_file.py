@@ -13,7 +13,9 @@ import pytest
 import torch
 
 import netlang
+from compiler.emit.train_file import Settings, train_file
 from compiler.source import Source
+from netlang.catalog import list_specs
 from netlang.training import EvaluationRecord, train
 from tests.netlang.test_artefact import PROGRAM as ALONE
 from tests.netlang.training.runs import ADVERSARIAL, CLASSIFIER, make, steps_of
@@ -124,6 +126,55 @@ LBFGS = """\
       clip_norm: 1.0
 """
 
+CARRIED = """\
+netlang: 1
+networks:
+  net:
+    inputs: {x: [N, 2], h: [N, 4]}
+    layers:
+      state: concat(x, h) -> linear(4) -> tanh
+      y: linear(2)
+    outputs: {y: y, h: state}
+data:
+  train: blobs(samples=50)
+train:
+  LENGTH
+  batch: 8
+  carry: {h: out.h}
+  let:
+    h: full(0, N, 4)
+    out: net(point, h)
+  steps:
+    - update: net
+      minimize: mean((out.y - point) ** 2)
+      with: adam(lr=1e-2)
+  evaluate: {every: 4}
+  metrics:
+    error: mean((net(point, full(0, N, 4)).y - point) ** 2)
+"""
+PAINTED = """\
+netlang: 1
+networks:
+  judge:
+    inputs: {x: [N, 2]}
+    layers: {a: linear(8) -> tanh, b: linear(3)}
+data:
+  train: ring(samples=40)
+variables:
+  canvas: {init: "normal(40, 2)"}
+train:
+  iterations: 6
+  batch: 40
+  let:
+    wanted: judge(full(0.5, 1, 2))
+  steps:
+    - update: canvas
+      minimize: mean((judge(canvas) - wanted) ** 2) + 1e-3 * mean(point ** 2)
+      with: lbfgs(lr=0.5, max_iter=3)
+  metrics:
+    size: mean(canvas ** 2)
+"""
+
 Compare = Callable[[str], Any]
 
 
@@ -180,8 +231,61 @@ def test_a_game_with_repeated_steps(trains_alike: Compare) -> None:
     trains_alike(ADVERSARIAL)
 
 
+@pytest.mark.parametrize("length", ["epochs: 2", "iterations: 15"])
+def test_a_carried_state(trains_alike: Compare, length: str) -> None:
+    trains_alike(CARRIED.replace("LENGTH", length))
+
+
+def test_repeated_steps_read_the_state_of_their_iteration(trains_alike: Compare) -> None:
+    trains_alike(CARRIED.replace("LENGTH", "iterations: 9").replace("    - update: net", "    - repeat: 2\n      update: net"))
+
+
+def test_a_variable_and_a_constant_value(trains_alike: Compare) -> None:
+    trains_alike(PAINTED)
+
+
 @pytest.mark.parametrize(
     "steps", [SHARED, WHEN, PENALTY, BETWEEN, REPLAYED, LBFGS], ids=["shared", "when", "penalty", "between", "replayed", "lbfgs"]
 )
 def test_programs(trains_alike: Compare, steps: str) -> None:
     trains_alike(GAME.replace("STEPS\n", steps))
+
+
+def test_files_stand_alone_and_are_tidy(tmp_path: Path) -> None:
+    netlang.build(Source("spec.yaml", GAME.replace("STEPS\n", SHARED)), tmp_path)
+    path = str(tmp_path / "train.py")
+    program = ALONE.format(blocked=("netlang", "compiler", "specs"), folder=str(tmp_path), body="import train\ntrain.main()\nresult = 0")
+    done = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=False, cwd="/")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "iteration 20: critic" in done.stdout
+    ruff = [sys.executable, "-m", "ruff"]
+    options = ["--isolated", "--no-cache", "--line-length", "120"]
+    for command in (["check", *options, "--select", "E,F,I,UP,B,SIM,PIE,RET", path], ["format", "--check", *options, path]):
+        tidy = subprocess.run([*ruff, *command], capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert tidy.returncode == 0, tidy.stdout
+
+
+def test_the_text_of_a_game(golden: Callable[[str, str], None]) -> None:
+    golden("torch/train", train_file(make(GAME.replace("STEPS\n", PENALTY)), Settings("netlang", 0, 20)))
+
+
+@pytest.mark.parametrize("name", [name for name in list_specs() if not name.startswith("std/")])
+def test_files_of_bundled_specs_are_python(name: str) -> None:
+    checked = netlang.check(name).require()
+    if checked.program is not None:
+        text = train_file(checked, Settings("netlang", 0, 1000))
+        compile(text, name, "exec")
+        assert max(map(len, text.splitlines())) <= 120
+
+
+def test_data_can_be_left_out(tmp_path: Path) -> None:
+    paths = netlang.build(Source("spec.yaml", CLASSIFIER), tmp_path, data=False)
+    assert [path.name for path in paths] == ["model.py", "model.safetensors", "train.py"]
+
+
+def test_data_that_are_missing_are_said_to_be_optional(tmp_path: Path) -> None:
+    with pytest.raises(netlang.SpecError) as caught:
+        netlang.build("dcgan", tmp_path / "out")
+    assert any("--no-data" in note for note in caught.value.diagnostics[0].notes)
+    assert not (tmp_path / "out").exists()
+    assert netlang.build("dcgan", tmp_path / "out", data=False)[-1].name == "train.py"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, final
 
-from compiler.backends.names import Names, identifier
+from compiler.backends.names import Names, network_parameter
 from compiler.backends.pieces import Landmarks, Line, Shared
 from compiler.backends.printer import BodyPrinter, inputs_note, size_lines
 from compiler.backends.sizes import Sizes
@@ -163,6 +163,7 @@ def wrap_lines(lines: Iterable[str]) -> list[str]:
     return made
 
 
-def module_variables(names: Iterable[str]) -> dict[str, str]:
-    """What networks are called in the file."""
-    return {name: identifier(name) for name in names}
+def module_variables(names: Iterable[str], taken: Collection[str]) -> dict[str, str]:
+    """What networks are called in the file, which uses the names `taken` itself."""
+    found = {name: network_parameter(name) for name in names}
+    return {name: f"{variable}_" if variable.rstrip("_") in taken else variable for name, variable in found.items()}

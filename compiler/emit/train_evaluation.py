@@ -51,7 +51,7 @@ def print_evaluate(
 ) -> Evaluate:
     """The function `evaluate`; `draw` is that of the program where evaluation draws."""
     networks = tuple(dict.fromkeys(name for function in metrics.values() for name in function.networks))
-    names = text.names("arrays", "start", "size", "rows", "totals", "total", "name", "array", "metrics", "random")
+    names = text.names("arrays", "start", "stop", "size", "rows", "totals", "total", "name", "array", "metrics", "random")
     variables = {item: names.claim(item) for item in (*given.arrays, *given.fixed)}
     listed = [f"{item}: nn.Module" for item in text.variables(networks)] + ["arrays: list[np.ndarray]"] * bool(given.arrays)
     listed += [f"{variables[item]}: torch.Tensor" for item in given.fixed]
@@ -93,10 +93,12 @@ def _measure(
         body.append(f"totals[{_quote(name)}] += {call(text, function, variables, rows)}.item() * {rows}")
     targets = ", ".join(variables[item] for item in given.arrays)
     count = "min(map(len, arrays))" if given.several else "len(arrays[0])"
-    stop = "min(start + BATCH, size)" if given.several else "start + BATCH"
-    loaded = f"torch.from_numpy(array[start : {stop}]).to(DEVICE) for array in arrays"
+    stop = "stop" if given.several else "start + BATCH"
+    colon = ":" if given.several else " : "
+    loaded = f"torch.from_numpy(array[start{colon}{stop}]).to(DEVICE) for array in arrays"
     taken = f"{targets} = ({loaded})" if len(given.arrays) > 1 else f"({targets},) = ({loaded})"
-    inside = [taken, f"rows = len({variables[given.arrays[0]]})", *body]
+    cut = ["stop = min(start + BATCH, size)"] * given.several
+    inside = [*cut, taken, f"rows = len({variables[given.arrays[0]]})", *body]
     return [f"size = {count}", "for start in range(0, size, BATCH):", *(INDENT + line for line in inside)]
 
 

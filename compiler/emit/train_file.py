@@ -6,7 +6,6 @@ Non-goals: checkpoints, samples, several devices.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -18,13 +17,12 @@ from compiler.emit.train_evaluation import Evaluate, Evaluation, evaluation_func
 from compiler.emit.train_helpers import AVERAGED, DERIVE_SEED, GENERATORS, PERMUTE, REPLAY_BUFFER, print_epoch, print_stream
 from compiler.emit.train_loop import Functions, Loop
 from compiler.emit.train_main import Main, is_by_epoch, owned_optimizers
-from compiler.emit.train_settings import print_schedule, schedule_names, scheduled
+from compiler.emit.train_settings import WORDS, print_schedule, scheduled
 from compiler.emit.train_steps import print_update
 from compiler.front.checked import Checked
 from compiler.ir.graph import Call, Graph, called_networks
-from compiler.ir.training import Program, replace_graphs
+from compiler.ir.training import Program, Schedule, replace_graphs
 from compiler.passes.expand import calling_order, expand_all, lacks_torch
-from compiler.passes.program_facts import owner_of
 from compiler.passes.program_inputs import TRAIN, data_key, evaluation_graphs, needed_fields, source_types, training_graphs
 from compiler.passes.program_plan import ProgramPlan, plan_spec
 
@@ -76,7 +74,7 @@ def train_file(checked: Checked, settings: Settings) -> str:
     graphs = [*plan.evaluated, *(item.graph for item in plan.shared), *program.graphs]
     order = calling_order(*graphs)
     file = open_file(order)
-    variables = module_variables(known)
+    variables = module_variables(known, {*RESERVED, *OWN, "optimizer", "loss", "objective"})
     for name in (*RESERVED, *variables.values()):
         file.taken.add(file.names.claim(name))
     print_blocks(file, _own_blocks(graphs))
@@ -116,6 +114,7 @@ class _Printer:
         self._plan = plan
         self._text = text
         self._settings = settings
+        self._schedule_texts: list[str] = []
         self._trained = needed_fields(source_types(checked), TRAIN, training_graphs(program))
         self._evaluated = needed_fields(source_types(checked), program.evaluation, evaluation_graphs(program, samples=False))
 
@@ -144,7 +143,7 @@ class _Printer:
         helpers = self._helpers(is_by_epoch(program, sources), printed, evaluate)
         parts = [
             *printed_sections(self._text.file),
-            *(part for index in owned_optimizers(program) for part in self._schedule_texts(index, schedules[index])),
+            *self._schedule_texts,
             *(item.text for item in self._text.called.values()),
             *(item.text for item in functions.updates),
             *([evaluate.text] if evaluate is not None else []),
@@ -156,12 +155,7 @@ class _Printer:
     def _functions(self) -> tuple[Functions, list[dict[str, str]]]:
         """The printed functions, and the functions of schedules by step and setting."""
         program, plan, text = self._program, self._plan, self._text
-        alone = len(owned_optimizers(program)) == 1
-        schedules: list[dict[str, str]] = []
-        for index, step in enumerate(program.steps):
-            owner = owner_of(program.steps, index)
-            wanted = schedule_names(step, alone) if owner == index else {}
-            schedules.append({name: text.file.claim(item) for name, item in wanted.items()} if owner == index else schedules[owner])
+        schedules = self._schedules()
         shared = [print_graph(text, item.graph, f"make_{'_and_'.join(item.names[:2])}", "") for item in plan.shared]
         replayed = [
             None if item is None else print_graph(text, item.graph, f"make_{step.name}_sources", "", decorator="@torch.no_grad()")
@@ -178,9 +172,21 @@ class _Printer:
         updates = tuple(print_update(text, program, plan, index, schedules[index]) for index in range(len(program.steps)))
         return Functions(updates, tuple(shared), tuple(replayed), carry, start, draw, drawn, first), schedules
 
-    def _schedule_texts(self, index: int, names: Mapping[str, str]) -> list[str]:
-        found = scheduled(self._program.steps[index].optimizer)
-        return ["\n".join(print_schedule(function, found[name])) for name, function in names.items()]
+    def _schedules(self) -> list[dict[str, str]]:
+        """The functions of settings that change, by step and setting; equal schedules have one function."""
+        found = [scheduled(step.optimizer) for step in self._program.steps]
+        different: dict[str, set[Schedule]] = {}
+        for item in found:
+            for name, schedule in item.items():
+                different.setdefault(name, set()).add(schedule)
+        made: dict[tuple[str, Schedule], str] = {}
+        for step, item in zip(self._program.steps, found, strict=True):
+            for name, schedule in item.items():
+                word = WORDS.get(name, name)
+                if (name, schedule) not in made:
+                    made[name, schedule] = self._text.file.claim(word if len(different[name]) == 1 else f"{step.name}_{word}")
+                    self._schedule_texts.append("\n".join(print_schedule(made[name, schedule], schedule)))
+        return [{name: made[name, schedule] for name, schedule in item.items()} for item in found]
 
     def _source_keys(self) -> dict[str, tuple[tuple[str, ...], int]]:
         order = list(self._checked.readers)

@@ -61,7 +61,7 @@ def averaged(averages: dict[nn.Parameter, torch.Tensor]) -> Iterator[None]:
             parameter.copy_(weight)'''
 
 REPLAY_BUFFER: Final = '''class ReplayBuffer:
-    """Earlier examples, at most `size`: once full, it keeps every second one it is given and returns a random one in its place.
+    """Earlier examples, at most `size`; once full, every second one it is given is kept and a random one returned.
 
     Shrivastava et al. 2017, arXiv:1612.07828.
     """

@@ -20,7 +20,6 @@ from compiler.ir.training import (
     RmsProp,
     Schedule,
     Sgd,
-    Step,
     StepDecay,
 )
 
@@ -34,6 +33,8 @@ TORCH_NAMES: Final[Mapping[type[Optimizer], str]] = {
     Lbfgs: "LBFGS",
 }
 """The classes of torch.optim."""
+WORDS: Final = {"lr": "learning_rate"}
+"""What settings are called in names of functions, where it is another word."""
 
 
 def print_optimizer(record: Optimizer, parameters: str, schedules: Mapping[str, str]) -> str:
@@ -76,12 +77,6 @@ def scheduled(record: Optimizer) -> dict[str, Schedule]:
     return {name: value for name, value in vars(record).items() if isinstance(value, Schedule)}
 
 
-def schedule_names(step: Step, alone: bool) -> dict[str, str]:
-    """What the functions of a step's schedules are called."""
-    words = {"lr": "learning_rate"}
-    return {name: words.get(name, name) if alone else f"{step.name}_{words.get(name, name)}" for name in scheduled(step.optimizer)}
-
-
 def print_schedule(name: str, schedule: Schedule) -> list[str]:
     """The function of a schedule: the same operations, in the same order, as `Schedule.at`."""
     doc, lines = _schedule_body(schedule)
@@ -100,7 +95,8 @@ def _schedule_body(schedule: Schedule) -> tuple[str, list[str]]:
         case Linear(value, end, hold, warmup):
             held = f"max(iteration - {hold}, 0) / max(ITERATIONS - {hold}, 1)" if hold else "iteration / max(ITERATIONS, 1)"
             doc = f"{float(value)}{f' for {hold} iterations' if hold else ''}, then a straight line to {float(end)}"
-            moved = f"({float(value)} + {float(end - value)} * min(share, 1.0))"
+            sign = "-" if end < value else "+"
+            moved = f"({float(value)} {sign} {abs(float(end - value))} * min(share, 1.0))"
             doc, lines = _risen(doc, moved if warmup else moved[1:-1], warmup)
             return doc, [f"share = {held}", *lines]
         case Cosine(value, end, warmup):

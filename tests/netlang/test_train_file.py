@@ -240,6 +240,11 @@ def test_repeated_steps_read_the_state_of_their_iteration(trains_alike: Compare)
     trains_alike(CARRIED.replace("LENGTH", "iterations: 9").replace("    - update: net", "    - repeat: 2\n      update: net"))
 
 
+def test_networks_may_be_called_like_the_file_s_own_functions(trains_alike: Compare) -> None:
+    text = GAME.replace("STEPS\n", SHARED).replace("G(", "main(").replace("G:", "main:").replace("update: G", "update: main")
+    trains_alike(text.replace("D(", "F(").replace("D:", "F:").replace("update: D", "update: F"))
+
+
 def test_a_variable_and_a_constant_value(trains_alike: Compare) -> None:
     trains_alike(PAINTED)
 

@@ -46,10 +46,16 @@ def needs_draws(program: Program) -> bool:
     return program.draws is not None and not read.isdisjoint(program.draws.outputs)
 
 
+def needs_states(program: Program) -> bool:
+    """Whether metrics read carried states, which evaluation begins anew with every batch."""
+    read = {value.name for graph in program.metrics.values() for value in graph.inputs}
+    return program.carry is not None and not read.isdisjoint(program.carry.start.outputs)
+
+
 def print_evaluate(
-    text: TrainText, program: Program, metrics: Mapping[str, Function], draw: Function | None, given: Evaluation
+    text: TrainText, program: Program, metrics: Mapping[str, Function], draw: Function | None, start: Function | None, given: Evaluation
 ) -> Evaluate:
-    """The function `evaluate`; `draw` is that of the program where evaluation draws."""
+    """The function `evaluate`; `draw` and `start` make the program's random tensors and first states where metrics read them."""
     networks = tuple(dict.fromkeys(name for function in metrics.values() for name in function.networks))
     names = text.names("arrays", "start", "stop", "size", "rows", "totals", "total", "name", "array", "metrics", "random")
     variables = {item: names.claim(item) for item in (*given.arrays, *given.fixed)}
@@ -57,7 +63,7 @@ def print_evaluate(
     listed += [f"{variables[item]}: torch.Tensor" for item in given.fixed]
     trained = [text.networks[name] for name in networks if name in text.trained]
     random = any(draws_in(graph, {}) for graph in program.metrics.values())
-    inner = _measure(text, program, metrics, draw, given, variables, names)
+    inner = _measure(text, program, metrics, draw, start, given, variables, names)
     if random:
         inner = ["with torch.random.fork_rng():", f"{INDENT}torch.manual_seed(derive_seed(EVALUATION))", *(INDENT + line for line in inner)]
     lines = [DOC if given.arrays else '"""The metrics, in evaluation mode."""', *(f"{name}.eval()" for name in trained)]
@@ -75,6 +81,7 @@ def _measure(
     program: Program,
     metrics: Mapping[str, Function],
     draw: Function | None,
+    start: Function | None,
     given: Evaluation,
     variables: dict[str, str],
     names: Names,
@@ -86,6 +93,10 @@ def _measure(
         drawn = [names.claim(item) for item in program.draws.outputs]
         variables |= dict(zip(program.draws.outputs, drawn, strict=True))
         body.append(f"{', '.join(drawn)} = {call_drawing(text, draw, 'random', [], rows)}")
+    if start is not None and program.carry is not None:
+        states = [names.claim(item) for item in program.carry.start.outputs]
+        variables |= dict(zip(program.carry.start.outputs, states, strict=True))
+        body.append(f"{', '.join(states)} = {call(text, start, {}, rows)}")
     if not given.arrays:
         measured = (f"{_quote(name)}: {call(text, function, variables, rows)}.item()" for name, function in metrics.items())
         return [*body, f"metrics = {{{', '.join(measured)}}}"]

@@ -11,9 +11,9 @@ from typing import Final, final
 
 from compiler.backends.torch_source import needed_imports, open_file, print_blocks, printed_sections
 from compiler.emit.layout import file_title, join_file
-from compiler.emit.train_bodies import TrainText, module_variables, print_graph
+from compiler.emit.train_bodies import ROWS, TrainText, module_variables, print_graph
 from compiler.emit.train_draws import print_drawing
-from compiler.emit.train_evaluation import Evaluate, Evaluation, evaluation_functions, needs_draws, print_evaluate
+from compiler.emit.train_evaluation import Evaluate, Evaluation, evaluation_functions, needs_draws, needs_states, print_evaluate
 from compiler.emit.train_helpers import AVERAGED, DERIVE_SEED, GENERATORS, PERMUTE, REPLAY_BUFFER, print_epoch, print_stream
 from compiler.emit.train_loop import Functions, Loop
 from compiler.emit.train_main import Main, is_by_epoch, owned_optimizers
@@ -132,7 +132,8 @@ class _Printer:
         )
         metrics = evaluation_functions(self._text, program)
         draw = functions.draw if needs_draws(program) else None
-        evaluate = print_evaluate(self._text, program, metrics, draw, evaluation) if metrics else None
+        start = functions.start if needs_states(program) else None
+        evaluate = print_evaluate(self._text, program, metrics, draw, start, evaluation) if metrics else None
         main = Main(
             self._text, program, loop, self._source_keys(), self._fixed_keys(),
             tuple(data_key(source, field) for source, fields in self._evaluated.sampled.items() for field in fields),
@@ -162,7 +163,7 @@ class _Printer:
             for step, item in zip(program.steps, plan.replayed, strict=True)
         ]
         carry = None if plan.carry is None else print_graph(text, plan.carry, "next_states", "")
-        start = None if program.carry is None else print_graph(text, program.carry.start, "first_states", "")
+        start = None if program.carry is None else print_graph(text, program.carry.start, "first_states", "", ROWS)
         first = {name: print_drawing(text, item.init, f"first_{name}") for name, item in program.variables.items()}
         draw = None if program.draws is None else print_drawing(text, program.draws, "draw")
         drawn = tuple(

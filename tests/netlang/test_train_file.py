@@ -150,7 +150,7 @@ train:
       with: adam(lr=1e-2)
   evaluate: {every: 4}
   metrics:
-    error: mean((net(point, full(0, N, 4)).y - point) ** 2)
+    error: mean((out.y - point) ** 2)
 """
 PAINTED = """\
 netlang: 1

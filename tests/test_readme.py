@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import subprocess
@@ -9,12 +10,16 @@ import sys
 from pathlib import Path
 
 import click
+import pytest
 
 from compiler.diagnostics.render import render_text
 from compiler.front.checked import check
 from compiler.source import Source
 from netlang.cli.commands import Commands
 from netlang.data import READERS
+from netlang.training.engines import make_engine
+from netlang.training.feed import Feed
+from netlang.training.loop import Inputs
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -27,8 +32,22 @@ def block(language: str, heading: str) -> str:
     return dict(reversed(blocks))[language]
 
 
-def test_the_spec_checks() -> None:
-    assert not check(Source("small.yaml", block("yaml", "A spec")), readers=READERS).require().diagnostics
+@pytest.mark.parametrize("heading", ["A spec", "A recurrence", "A game"])
+def test_the_specs_check_and_take_a_step_on_both_back_ends(heading: str) -> None:
+    checked = check(Source("readme.yaml", block("yaml", heading)), readers=READERS).require()
+    assert not checked.diagnostics
+    assert checked.program is not None
+    for backend in ("torch", "numpy"):
+        engine, feed = make_engine(checked, 0, 1, backend, "cpu", 1), Feed(checked, 0)
+        inputs = Inputs(feed, engine, engine.place(feed.fixed))
+        updates = [engine.update(index, inputs.read(step.graph), 0, 1) for index, step in enumerate(checked.program.steps)]
+        assert all(math.isfinite(item.objective) for item in updates)
+        engine.close()
+
+
+def test_every_folder_of_specs_is_in_the_table() -> None:
+    table = README.split("\n## Bundled specs\n")[1].split("\n## ")[0]
+    assert [path.parent.name for path in sorted((ROOT / "specs").glob("*/*.yaml")) if f"`{path.parent.name}`" not in table] == []
 
 
 def test_the_mistake_is_told_as_shown() -> None:

@@ -68,11 +68,13 @@ def read_step(names: ProgramNames, node: Mapping, index: int) -> Task:
         settings[key] = yield names.number(node, key, low, default)
     settings["ema"] = yield names.decay(node, "ema")
     mode = _read_mode(names, node)
-    if value is None or not isinstance(optimizer, Optimizer) or not update or mode is None:
+    if value is None or not update:
         return None
     graph = finish(builder, {"": value})
+    _check_reach(names, graph, node, scalar)
+    if not isinstance(optimizer, Optimizer) or mode is None:
+        return None
     step = Step(graph.name, graph, sense, update, optimizer, scalar.span, **settings, mode=mode)
-    _check_reach(names, step, node, scalar)
     _warn_mode(names, step, node)
     _warn_decay(names, step, node)
     return step
@@ -145,28 +147,28 @@ def _read_mode(names: ProgramNames, node: Mapping) -> dict[str, bool] | None:
     return found
 
 
-def _check_reach(names: ProgramNames, step: Step, node: Mapping, scalar: Scalar) -> None:
+def _check_reach(names: ProgramNames, graph: Graph, node: Mapping, scalar: Scalar) -> None:
     """Report what a step updates though no gradient of its objective reaches it."""
     reach = names.elaboration.reach
-    objective = step.graph.outputs[""]
-    reached = {item for item in reach.of(step.graph).get(objective, ()) if isinstance(item, Graph)}
-    called = called_networks(step.graph)
+    objective = graph.outputs[""]
+    reached = {item for item in reach.of(graph).get(objective, ()) if isinstance(item, Graph)}
+    called = called_networks(graph)
     for item in scalars_of(node.get("update")):
         name = item.value
-        graph = called.get(name)
-        if graph in reached:
+        network = called.get(name)
+        if network in reached:
             continue
         also = [Label(scalar.span, "the objective")]
         message = f"the step updates `{name}`, but its objective does not depend on it"
         help_text = f"use `{name if name in names.variables else f'{name}(…)'}` in the objective, or do not update it here"
-        if graph is not None and not any(parameter.trainable for _, parameter in owned_parameters(graph)):
-            inner = [other for other in called_networks(graph) if other in called]
+        if network is not None and not any(parameter.trainable for _, parameter in owned_parameters(network)):
+            inner = [other for other in called_networks(network) if other in called]
             message = f"the step updates `{name}`, which has no weights of its own"
             help_text = f"update what it calls: `[{', '.join(inner)}]`" if inner else "do not update it"
-        elif graph is not None:
+        elif network is not None:
             message = f"the step updates `{name}`, but no gradient of its objective reaches it"
             help_text = "let the objective depend on it through floating-point values alone, or do not update it here"
-            also = describe_cuts(reach.cuts(step.graph.nodes, objective, {}, graph)) or also
+            also = describe_cuts(reach.cuts(graph.nodes, objective, {}, network)) or also
         names.sink.report("NL403", message, item.span, also=tuple(also), help=help_text)
 
 

@@ -21,16 +21,16 @@ SENTENCE_END = re.compile(r"(?<!\bal)\. (?=[A-Z])")
 
 
 def find_spec(spec: str | Path | Source) -> Path | Source:
-    """The file that is meant: a path wins over the name of a bundled spec, `-` is standard input; raises SpecError NL701."""
+    """The file that is meant: a file wins over the name of a bundled spec, `-` is standard input; raises SpecError NL701."""
     if isinstance(spec, Source):
         return spec
     if spec == STANDARD_INPUT:
         return read_standard_input()
     path = Path(spec)
-    if _exists(path):
-        return path
     bundled = list_bundled()
     name = str(spec).removesuffix(".yaml")
+    if _exists(path) and not (name in bundled and path.is_dir()):
+        return path
     if name in bundled:
         return _relative(bundled[name])
     raise SpecError((Diagnostic("NL701", _describe_missing(str(spec)), None, help=_suggest(str(spec), list(bundled))),))

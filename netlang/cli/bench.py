@@ -10,14 +10,13 @@ import click
 from netlang.benchmark import benchmark
 from netlang.checking import check
 from netlang.cli.exits import Exit
-from netlang.cli.options import json_option, set_option, spec_argument
+from netlang.cli.options import json_option, spec_argument
 from netlang.cli.streams import has_color, table_width, write
 from netlang.report.benchmark import benchmark_json, draw_benchmark
 
 
 @click.command()
 @spec_argument
-@set_option
 @click.option("--batch", type=click.IntRange(1, 2**20), metavar="NUMBER", help="What N is in forward passes: the program's batch, or 1.")
 @click.option("--seconds", type=click.FloatRange(0, 600), default=2.0, show_default=True, metavar="NUMBER", help="For each row, about.")
 @click.option("--compile", "compiled", is_flag=True, help="Time torch.compile too; it takes a minute to begin.")

@@ -12,16 +12,16 @@ from compiler.diagnostics.render import render_github, render_json
 from compiler.front.checked import Checked
 from compiler.ir.measure import parameter_count
 from netlang.cli.exits import exit_of
-from netlang.cli.options import set_option
+from netlang.cli.options import set_option, split_assignments
 from netlang.cli.streams import show_diagnostics, write
 
 
 @click.command()
-@click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
+@click.argument("words", nargs=-1, required=True, metavar="SPEC... [NAME=VALUE]...")
 @set_option
 @click.option("--format", "form", type=click.Choice(["text", "json", "github"]), default="text", help="How to print what is wrong.")
 @click.option("--json", "form", flag_value="json", help="Short for --format json.")
-def check(specs: tuple[str, ...], overrides: dict[str, str], form: str) -> int:
+def check(words: tuple[str, ...], overrides: dict[str, str], form: str) -> int:
     """Check specs without running them.
 
     Every error of every file is told, with its place and, where one is likely, its cure.
@@ -29,10 +29,13 @@ def check(specs: tuple[str, ...], overrides: dict[str, str], form: str) -> int:
     \b
     netlang check lenet5 nets/mine.yaml
     """
+    specs, assigned = split_assignments(words)
+    if not specs:
+        raise click.UsageError(f"No spec is given, only the value of {next(iter(assigned))!r}.")
     found = []
     for spec in specs:
         try:
-            checked = netlang.checking.check(spec, set=overrides)
+            checked = netlang.checking.check(spec, set=overrides | assigned)
         except SpecError as error:
             found.append(error.diagnostics)
             continue

@@ -9,7 +9,7 @@ import click
 
 from netlang.checking import check
 from netlang.cli.exits import Exit
-from netlang.cli.options import json_option, set_option, spec_argument
+from netlang.cli.options import json_option, spec_argument
 from netlang.cli.streams import has_color, show_diagnostics, table_width, write
 from netlang.comparison import compare as compare_back_ends
 from netlang.report.comparison import comparison_json, disagreement, draw_comparison
@@ -17,7 +17,6 @@ from netlang.report.comparison import comparison_json, disagreement, draw_compar
 
 @click.command()
 @spec_argument
-@set_option
 @click.option("--batch", type=click.IntRange(1, 4096), default=4, show_default=True, metavar="NUMBER", help="What N is.")
 @click.option("--dtype", type=click.Choice(["f32", "f64"]), default="f64", show_default=True, help="What stands for the spec's f32.")
 @click.option("--tolerance", type=click.FloatRange(0), metavar="NUMBER", help="The largest error allowed: 1e-10 (f64), 1e-4 (f32).")

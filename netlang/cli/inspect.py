@@ -15,7 +15,7 @@ from compiler.front.schema import SCHEMA
 from compiler.ops import OPS, near_names
 from netlang.catalog import list_specs
 from netlang.checking import check
-from netlang.cli.options import json_option, set_option, size_option, spec_argument, unknown_name
+from netlang.cli.options import json_option, size_option, spec_argument, unknown_name
 from netlang.cli.streams import has_color, show_diagnostics, table_width, write
 from netlang.report.cells import cell_table
 from netlang.report.codes import draw_code, draw_codes, find_code, near_codes
@@ -27,7 +27,6 @@ from netlang.report.tables import draw_network, draw_op, draw_ops, draw_program,
 
 @click.command()
 @spec_argument
-@set_option
 @size_option
 @click.option("--depth", type=click.IntRange(0, 64), metavar="LEVELS", default=0, help="Open blocks and pipelines this deep.")
 @click.option("--program", is_flag=True, help="Show the training program as compiled: what is updated, frozen, shared.")

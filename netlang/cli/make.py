@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from netlang.artefact import build as build_artefact
-from netlang.cli.options import set_option, spec_argument
+from netlang.cli.options import spec_argument
 from netlang.cli.streams import tell, write
 from netlang.model import Backend
 from netlang.output import write_files
@@ -47,7 +47,6 @@ def new(name: str | None, template: str, force: bool) -> None:
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="NUMBER", help="Draw the weights from this seed.")
 @click.option("--no-data", is_flag=True, help="Write no data.npz beside train.py.")
 @click.option("--force", is_flag=True, help="Replace files that are there.")
-@set_option
 def build(
     spec: str, to: Backend, out: Path, weights: Path | None, seed: int | None, no_data: bool, force: bool, overrides: dict[str, str]
 ) -> None:

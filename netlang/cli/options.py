@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -25,6 +26,21 @@ def read_bindings(_ctx: click.Context, _option: click.Parameter, texts: tuple[st
     return found
 
 
+def read_words(ctx: click.Context, option: click.Parameter, words: tuple[str, ...]) -> dict[str, str]:
+    """The words after a spec, all of which are assignments."""
+    others, found = split_assignments(words)
+    if others:
+        raise click.BadParameter(f"{others[0]!r} after the spec is not of the form name=value, such as hidden=256", ctx, option)
+    return found
+
+
+def split_assignments(words: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The words that are no assignments, and those that are: `name=text`, the last of a name wins."""
+    pairs = [(word, word.partition("=")) for word in words]
+    found = {name.strip(): text.strip() for _, (name, sign, text) in pairs if sign and NAME.fullmatch(name.strip())}
+    return tuple(word for word, (name, *_) in pairs if "=" not in word or name.strip() not in found), found
+
+
 def read_sizes(_ctx: click.Context, _option: click.Parameter, texts: tuple[str, ...]) -> dict[str, int]:
     """`N=64` or `N=64,H=224` each."""
     found = {}
@@ -37,7 +53,14 @@ def read_sizes(_ctx: click.Context, _option: click.Parameter, texts: tuple[str, 
 
 
 def spec_argument(function: F) -> F:
-    return click.argument("spec")(function)
+    """SPEC, with `--set NAME=VALUE` and further words `NAME=VALUE` as one mapping `overrides`."""
+
+    @functools.wraps(function)
+    def call(*args: Any, overrides: dict[str, str], words: dict[str, str], **options: Any) -> Any:
+        return function(*args, overrides=overrides | words, **options)
+
+    words = click.argument("words", nargs=-1, metavar="[NAME=VALUE]...", callback=read_words)
+    return click.argument("spec")(words(set_option(call)))  # type: ignore[return-value]
 
 
 def set_option(function: F) -> F:
@@ -47,7 +70,7 @@ def set_option(function: F) -> F:
         metavar="NAME=VALUE",
         multiple=True,
         callback=read_bindings,
-        help="Replace a constant under `let`; may be repeated.",
+        help="Replace a constant under `let`; more may follow, or be given without --set.",
     )(function)
 
 

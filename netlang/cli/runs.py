@@ -15,7 +15,7 @@ from compiler.ir.training import Program, Text
 from netlang import api
 from netlang.checking import check
 from netlang.cli.exits import Exit
-from netlang.cli.options import json_option, set_option, spec_argument
+from netlang.cli.options import json_option, set_option, spec_argument, split_assignments
 from netlang.cli.progress import follow
 from netlang.cli.streams import has_color, show_diagnostics, table_width, tell, write
 from netlang.curves import write_curves
@@ -50,7 +50,6 @@ def weights_option(function: F) -> F:
 
 @click.command()
 @spec_argument
-@set_option
 @click.option("--run", "folder", type=click.Path(path_type=Path), metavar="DIR", help="The folder to make for the run.")
 @click.option("--resume", is_flag=False, flag_value=NEWEST, metavar="[DIR]", help="Go on with a run, the newest of the spec unless given.")
 @click.option("--weights", type=click.Path(path_type=Path), metavar="PATH", help="Begin with these: a file for one network, or a folder.")
@@ -80,7 +79,7 @@ def train(
 
     \b
     netlang train lenet5 --run runs/first --epochs 5
-    netlang train gatys --set content=cat.jpg --out picture.png
+    netlang train style --set content=cat.jpg style=night.jpg --out picture.png
     """
     checked = replace_epochs(check(spec, set=overrides).require(), epochs)
     program = require_program(checked)
@@ -126,7 +125,6 @@ def _follow(spec: str, records: Iterable[Record], program: Program, out: Path | 
 @click.command("eval")
 @spec_argument
 @weights_option
-@set_option
 @machine_options
 @json_option
 def evaluate(spec: str, weights: Path | None, overrides: dict[str, str], as_json: bool, **options: Any) -> None:
@@ -142,8 +140,8 @@ def evaluate(spec: str, weights: Path | None, overrides: dict[str, str], as_json
 
 
 @click.command()
-@spec_argument
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("spec")
+@click.argument("words", nargs=-1, metavar="[NAME]... [NAME=VALUE]...")
 @weights_option
 @click.option("--count", type=click.IntRange(1, 100_000), metavar="NUMBER", help="What N is: how many pictures or points.")
 @click.option("--prompt", metavar="TEXT", help="What text goes on from.")
@@ -154,7 +152,7 @@ def evaluate(spec: str, weights: Path | None, overrides: dict[str, str], as_json
 @set_option
 @machine_options
 def sample(
-    spec: str, names: tuple[str, ...], weights: Path | None, out: Path | None, force: bool, overrides: dict[str, str], **options: Any
+    spec: str, words: tuple[str, ...], weights: Path | None, out: Path | None, force: bool, overrides: dict[str, str], **options: Any
 ) -> None:  # fmt: skip
     """Make the samples of a spec with given weights.
 
@@ -165,7 +163,8 @@ def sample(
     netlang sample dcgan_small faces --weights runs/first --count 64 --out grid.png
     netlang sample shakespeare --weights runs/play --prompt "ROMEO:"
     """
-    checked = check(spec, set=overrides).require()
+    names, assigned = split_assignments(words)
+    checked = check(spec, set=overrides | assigned).require()
     program = require_program(checked)
     wanted = {name: item for name, item in program.samples.items() if not names or name in names}
     if out is None:

@@ -13,7 +13,7 @@ from compiler.front.checked import Checked
 from compiler.front.weight_files import LAYOUTS
 from netlang.checking import check as check_spec
 from netlang.cli.exits import Exit, exit_of
-from netlang.cli.options import set_option, spec_argument
+from netlang.cli.options import spec_argument
 from netlang.cli.streams import has_color, show_diagnostics, table_width, write
 from netlang.output import exists_already
 from netlang.report.tables import draw_table
@@ -35,7 +35,6 @@ def weights() -> None:
 
 @weights.command("list")
 @spec_argument
-@set_option
 def list_wanted(spec: str, overrides: dict[str, str]) -> None:
     """List the files that a spec's networks name, and where they are."""
     checked = require_named(spec, overrides)
@@ -46,7 +45,6 @@ def list_wanted(spec: str, overrides: dict[str, str]) -> None:
 
 @weights.command()
 @spec_argument
-@set_option
 @click.option("--weights", "given", type=click.Path(path_type=Path), metavar="FILE", help="Check this file instead.")
 def check(spec: str, overrides: dict[str, str], given: Path | None) -> int:
     """Read the weights that a spec's networks name: digests, names and shapes must fit, and every number be finite."""

@@ -22,6 +22,8 @@ def test_a_path_wins_over_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert find_spec("cnn/vgg19") == FOLDER / "cnn" / "vgg19.yaml"
     (tmp_path / "lenet5").write_text(TEXT)
     assert find_spec("lenet5") == Path("lenet5")
+    (tmp_path / "style").mkdir()
+    assert find_spec("style") == FOLDER / "style" / "gatys.yaml"
 
 
 def test_names_are_shown_relative_to_the_working_directory(monkeypatch: pytest.MonkeyPatch) -> None:

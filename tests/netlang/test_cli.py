@@ -63,6 +63,13 @@ def test_check_of_good_specs(netlang: Netlang, tmp_path: Path) -> None:
     assert result.out == f"lenet5: ok, lenet5 (61,706 parameters)\n{tmp_path}/net.yaml: ok, net (15 parameters)\n"
 
 
+def test_assignments_after_the_spec(netlang: Netlang, tmp_path: Path) -> None:
+    spec = write(tmp_path, "netlang: 1\nlet: {a: 1, b: 2}\nnetworks: {net: {inputs: {x: [N, 2]}, layers: {y: linear(a * 10 + b)}}}\n")
+    for words in (["--set", "a=2", "b=3"], ["a=2", "b=3"], ["b=1", "a=2", "b=3"], ["--set", "b=3", "--set", "a=2"], ["a = 2", "b=3"]):
+        assert "(69 parameters)" in netlang("check", spec, *words).out
+        assert "69" in netlang("show", spec, *words).out
+
+
 def test_check_of_a_wrong_spec(netlang: Netlang, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, WRONG)
     monkeypatch.chdir(tmp_path)
@@ -96,9 +103,14 @@ def test_check_tells_all_specs_and_the_gravest_exit(netlang: Netlang, tmp_path: 
     [
         ([], 2, "Usage"),
         (["chekc", "lenet5"], 2, "There is no command 'chekc'. Did you mean check?"),
-        (["check"], 2, "Missing argument 'SPEC...'"),
+        (["check"], 2, "Missing argument 'SPEC... [NAME=VALUE]...'"),
         (["check", "lenet5", "--set", "classes"], 2, "'classes' is not of the form name=value"),
         (["check", "lenet5", "--set", "clases=3"], 2, "`--set clases` names no constant under `let`\n = help: did you mean `classes`?"),
+        (["check", "classes=3"], 2, "No spec is given, only the value of 'classes'"),
+        (["show", "lenet5", "classes"], 2, "'classes' after the spec is not of the form name=value"),
+        (["show", "lenet5", "--set", "classes=3", "vgg19"], 2, "'vgg19' after the spec is not of the form name=value"),
+        (["show", "lenet5", "clases=3"], 2, "`--set clases` names no constant under `let`\n = help: did you mean `classes`?"),
+        (["sample", "style", "1=2"], 2, "has no sample `1=2`"),
         (["check", "lenet5", "--format", "xml"], 2, "'xml' is not one of"),
         (["show", "lenet5", "--size", "N"], 2, "'N' is not a size such as N=64"),
         (["show", "lenet5", "--size", "N=0"], 2, "'N=0' is not a size"),
@@ -163,7 +175,9 @@ def test_help(netlang: Netlang, name: str) -> None:
         assert f"\n  {command} " in result.out
         page = netlang(command, name)
         assert page.code == 0
-        assert "..." not in page.out.replace("SPEC...", "").replace("[NAME]...", ""), "short help that is cut off"
+        assert "..." not in page.out.replace("SPEC...", "").replace("[NAME]...", "").replace("[NAME=VALUE]...", ""), (
+            "short help that is cut off"
+        )
     assert "..." not in result.out.replace("[ARGS]...", "")
 
 

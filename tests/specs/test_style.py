@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import netlang
+from compiler.ir.training import Adam
+from compiler.passes.program_plan import plan_spec
 from netlang.model import Backend
 from netlang.training import StepRecord
 from netlang.training.weights import encode_weights, expected_types
@@ -39,6 +41,46 @@ def test_only_the_picture_is_trained(name: str, pooling: str, start: str) -> Non
     assert list(checked.weights) == ["features"]
     kinds = {node.op.name for node in checked.networks["features"].nodes}
     assert "linear" not in kinds
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("keep_color", [False, True])
+def test_a_second_picture_shares_in_the_style(name: str, keep_color: bool) -> None:
+    given = {"size": 64, "second": "sklearn:flower", "keep_color": keep_color}
+    checked = netlang.check(f"style/{name}", set=given).require()
+    assert not checked.diagnostics
+    alone = netlang.check(f"style/{name}", set={"size": 64, "keep_color": keep_color}).require()
+    assert not alone.diagnostics
+    found = []
+    for item in (checked, alone):
+        (shared,) = plan_spec(item).shared
+        assert shared.constant
+        found.append([str(value.type) for value in shared.graph.outputs.values()])
+    grams = ["[1, 64, 64]", "[1, 128, 128]", "[1, 256, 256]", "[1, 512, 512]", "[1, 512, 512]"]
+    assert sorted(found[1]) == sorted([*grams, "[1, 512, 8, 8]"])
+    assert sorted(found[0]) == sorted([*found[1], *grams])
+
+
+def test_other_optimizers() -> None:
+    program = netlang.check("style", set={"optimizer": "adam", "size": 64, "every": 10}).require().program
+    assert program is not None
+    assert isinstance(program.steps[0].optimizer, Adam)
+    assert (program.iterations, program.evaluate_every) == (300, 10)
+
+
+@pytest.mark.slow
+def test_the_colours_of_the_content_stay(tmp_path: Path) -> None:
+    """Where only brightness is transferred, what each pixel's colours differ by is the content's."""
+    weights = write_he(tmp_path / "he.safetensors", "style/gatys_vgg16")
+    constants = {"size": 32, "keep_color": True, "iterations": 2, "optimizer": "adam"}
+    for _ in netlang.train("style/gatys_vgg16", set=constants, folder=tmp_path / "run", weights=weights, threads=1):
+        pass
+    checked = netlang.check("style/gatys_vgg16", set=constants).require()
+    content = checked.readers["scene"].read(checked.folder)[""]
+    picture = netlang.sample(checked, tmp_path / "run")["picture"]
+    assert isinstance(picture, np.ndarray)
+    assert np.abs(picture - content).max() > 1e-3
+    np.testing.assert_allclose(picture[:, :2] - picture[:, 1:], content[:, :2] - content[:, 1:], atol=1e-5)
 
 
 @pytest.mark.slow

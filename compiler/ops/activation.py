@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal, final
+from typing import TYPE_CHECKING, ClassVar, Literal, final
 
-from compiler.ir.op import PRODUCT, Code, Derivative, Lowering, RuleError, Sample, SampleTensor
+from compiler.ir.op import PRODUCT, Code, Derivative, Lowering, RuleError, Sample, SampleTensor, emitted
 from compiler.ir.signature import PositiveFloat
 from compiler.ir.types import TensorType
 from compiler.ops.arithmetic import number
 from compiler.ops.base import Unary, register
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Activation(Unary):
@@ -64,6 +67,13 @@ class Relu6(Activation):
     domain: ClassVar[tuple[float, float]] = (-4.0, 9.0)
 
 
+@emitted
+def leaky(x: np.ndarray, slope: float, out: np.ndarray | None = None) -> np.ndarray:
+    """The larger of x and slope * x, for a slope above 0, at most 1."""
+    result: np.ndarray = np.maximum(x, np.multiply(x, slope, out=out), out=out)
+    return result
+
+
 @register
 @final
 @dataclass(frozen=True)
@@ -78,11 +88,20 @@ class LeakyRelu(Activation):
     settings: ClassVar[dict[str, str]] = {"slope": "negative_slope"}
     slope: float = 0.01
 
+    def numpy(self, at: Lowering, *arguments: Code) -> str:
+        if not 0 < self.slope <= 1:
+            return super().numpy(at, *arguments)
+        return f"{at.use(leaky)}({arguments[0]}, {number(self.slope)})"
+
+    def numpy_into(self, at: Lowering, out: Code, *arguments: Code) -> str | None:
+        return f"{at.use(leaky)}({arguments[0]}, {number(self.slope)}, out={out})" if 0 < self.slope <= 1 else None
+
     @classmethod
     def samples(cls) -> Iterator[Sample]:
         yield Sample(cls(), (SampleTensor((2, 3, 4)),))
         yield Sample(cls(0.2), (SampleTensor((5,)),))
         yield Sample(cls(-1.0), (SampleTensor((2, 1)),))
+        yield Sample(cls(3.0), (SampleTensor((4,)),))
 
 
 @register

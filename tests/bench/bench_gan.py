@@ -23,7 +23,7 @@ from netlang.training.feed import Feed
 from netlang.training.loop import Inputs
 from tests.bench.paired import paired
 
-ADAM = {"lr": 2e-4, "betas": (0.5, 0.999)}
+ADAM: dict[str, Any] = {"lr": 2e-4, "betas": (0.5, 0.999)}
 TOTAL = 100_000
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import closing
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 import netlang
+from compiler.backends.parameters import initial_parameters
 from compiler.diagnostics import Severity
 from compiler.front.bundled import FOLDER
 from compiler.ir.measure import parameter_count
@@ -198,3 +199,49 @@ def test_the_optimal_discriminator_and_the_value_of_the_game(tmp_path: Path) -> 
     weights = load_file(tmp_path / "run" / "model.safetensors")
     assert float(weights["score.weight"].item()) == pytest.approx(-1, abs=0.02)
     assert float(weights["score.bias"].item()) == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize(("name", "fewest", "most"), [("nsgan_ring", 1, 4), ("wgan_ring", 8, 8), ("wgan_gp_ring", 8, 8)])
+def test_modes_of_the_ring_after_1000_updates_of_the_generator(name: str, fewest: int, most: int, seed: int, tmp_path: Path) -> None:
+    """The game without a Lipschitz bound loses modes, the two with one find all."""
+    records = netlang.train(f"gan/{name}", set={"iterations": 1000}, seed=seed, backend="numpy", folder=tmp_path / "run", threads=1)
+    modes = [record.metrics["modes"] for record in records if isinstance(record, EvaluationRecord)]
+    assert fewest <= modes[-1] <= most
+
+
+PENALTY = """\
+netlang: 1
+networks:
+  critic:
+    inputs: {x: [N, 2]}
+    layers:
+      score: linear(1)
+    init: {score.bias: zeros}
+data:
+  train: ring()
+train:
+  iterations: 1
+  batch: 8
+  draw: {t: "uniform(N, 1)", fake: "normal(N, 2)"}
+  let:
+    mix: t * point + (1 - t) * fake
+  steps:
+    - update: critic
+      minimize: mean((norm(grad(critic(mix), mix)) - 1) ** 2)
+      with: sgd(lr=1e-3)
+"""
+
+
+@pytest.mark.parametrize("backend", ["torch", "numpy"])
+def test_the_gradient_penalty_of_a_linear_critic_is_exact(backend: Literal["torch", "numpy"], tmp_path: Path) -> None:
+    """f(x) = w x has the gradient w everywhere: the penalty is (|w| - 1)², and an update moves w along itself by 2 lr (|w| - 1)."""
+    checked = netlang.check(Source("penalty.yaml", PENALTY)).require()
+    before = initial_parameters(checked.networks["critic"], 0)["score.weight"].astype(np.float64)
+    records = list(netlang.train(checked, folder=tmp_path / "run", backend=backend, seed=0, threads=1))
+    length = float(np.linalg.norm(before))
+    (objective,) = [record.objective for record in records if isinstance(record, StepRecord)]
+    assert objective == pytest.approx((length - 1) ** 2, rel=1e-5)
+    after = load_file(tmp_path / "run" / "model.safetensors")["score.weight"]
+    assert after == pytest.approx(before * (1 - 2e-3 * (length - 1) / length), rel=1e-5)

@@ -10,7 +10,8 @@ from typing import Final
 
 # fmt: off
 CUPY: Final = frozenset({
-    "abs", "add", "all", "any", "arange", "argmax", "argmin", "argsort", "array", "asarray", "ascontiguousarray", "bincount", "bool_",
+    "abs", "add", "all", "any", "arange", "argmax", "argmin", "argsort", "array", "asarray", "ascontiguousarray", "bincount", "bitwise_xor",
+    "bool_",
     "broadcast_to", "ceil", "clip", "concatenate", "copysign", "cos", "cosh", "cumprod", "cumsum", "divide", "dot", "dtype", "einsum",
     "empty", "empty_like", "equal", "exp", "expand_dims", "expm1", "eye", "flip", "float16", "float32", "float64", "floor", "full",
     "full_like", "greater", "greater_equal", "inf", "int32", "int64", "isfinite", "isinf", "isnan", "less", "less_equal", "lib",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+os.environ["NETLANG_NATIVE"] = "0"
+"""Most tests print many cells once each: compiling them takes longer than running them. Tests of the native way turn it on."""
 
 GOLDEN = Path(__file__).parent / "golden"
 

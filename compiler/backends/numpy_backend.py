@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from compiler.backends.execution import execute
+from compiler.backends.native_scan import use_native
 from compiler.backends.numpy_source import print_numpy
 from compiler.ir.graph import Graph
 
@@ -28,6 +29,7 @@ def load_numpy(graphs: list[Graph], array_module: Any = None, title: str = "") -
     printed = print_numpy(graphs, title)
     if array_module is None:
         names = execute(printed.text, "numpy_model")
+        use_native(names, printed.scans, tensors=False)
     else:
         names = execute(printed.text.replace(HEAD, "\n", 1), "numpy_model", {"np": array_module})
     return NumpyNetworks(

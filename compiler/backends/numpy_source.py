@@ -109,11 +109,15 @@ class NumpyFile:
 @final
 @dataclass(frozen=True, slots=True)
 class NumpyText:
-    """A printed file, and what the networks and steps of the spec are called in it."""
+    """A printed file, and what the networks and steps of the spec are called in it.
+
+    `scans` are its scans by the stem of their functions' names, with whether rows end early.
+    """
 
     text: str
     networks: dict[str, str]
     steps: dict[str, str]
+    scans: Mapping[str, tuple[Cell, bool]]
 
 
 def numpy_source(graphs: list[Graph], title: str = "") -> str:
@@ -141,7 +145,7 @@ def print_numpy(graphs: list[Graph], title: str = "") -> NumpyText:
             before = [f"{item}: Any" for item in made.networks]
             head = _head(steps[graph.name], made, shared.comment(0), before=before, after=[])
             file.sections.append("\n".join([*head, *shared.lines(1)]))
-    return NumpyText(file_text(file, title), networks, steps)
+    return NumpyText(file_text(file, title), networks, steps, file.kernels.cells)
 
 
 def file_text(file: NumpyFile, title: str) -> str:

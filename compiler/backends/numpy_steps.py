@@ -16,6 +16,7 @@ from typing import Any, Final, final
 from compiler.backends.copying import emitted_names
 from compiler.backends.execution import execute
 from compiler.backends.names import Names, identifier
+from compiler.backends.native_scan import use_native
 from compiler.backends.numpy_backend import HEAD
 from compiler.backends.numpy_source import GENERATOR, NumpyFile, file_text, print_scans
 from compiler.backends.pieces import Line
@@ -24,6 +25,7 @@ from compiler.backends.scan_plain import collect_scans
 from compiler.backends.scan_ways import choose_way
 from compiler.backends.sizes import Sizes
 from compiler.backends.wrapping import wrap
+from compiler.ir.cell import Cell
 from compiler.ir.graph import Graph, Node, Value
 from compiler.ir.op import Code, Op
 from compiler.ir.types import DType
@@ -42,11 +44,15 @@ SHARED: Final = f"tuple[{ALIAS}, {ALIAS}]"
 @final
 @dataclass(frozen=True, slots=True)
 class StepsText:
-    """A printed file of steps and shared graphs, and what they are called in it, in their order; `draws` says which take `generator`."""
+    """A printed file of steps and shared graphs, and what they are called in it, in their order; `draws` says which take `generator`.
+
+    `scans` are its scans by the stem of their functions' names, with whether rows end early.
+    """
 
     text: str
     names: tuple[str, ...]
     draws: tuple[bool, ...]
+    scans: Mapping[str, tuple[Cell, bool]]
 
 
 StepFunction = Callable[..., Any]
@@ -71,6 +77,7 @@ def load_steps(steps: list[StepGradient], array_module: Any = None, title: str =
     printed = print_steps(steps, title, shared)
     if array_module is None:
         names = execute(printed.text, "numpy_steps")
+        use_native(names, printed.scans, tensors=False)
     else:
         names = execute(printed.text.replace(HEAD, "\n", 1), "numpy_steps", {"np": array_module})
     return NumpySteps(printed.text, tuple(names[name] for name in printed.names), printed.draws)
@@ -85,7 +92,7 @@ def print_steps(steps: list[StepGradient], title: str = "", shared: Sequence[Gra
     _print_kernels(file, [node.op for graph in graphs for node in graph.nodes])
     draws = [_print_step(file, name, step) for name, step in zip(names, steps, strict=False)]
     draws += [_print_shared(file, name, graph) for name, graph in zip(names[len(steps) :], shared, strict=True)]
-    return StepsText(file_text(file, title), names, tuple(draws))
+    return StepsText(file_text(file, title), names, tuple(draws), file.kernels.cells)
 
 
 def _print_kernels(file: NumpyFile, ops: list[Op]) -> None:
@@ -93,7 +100,7 @@ def _print_kernels(file: NumpyFile, ops: list[Op]) -> None:
     pulled = {(op.scan.cell.graph, op.scan.lengths) for op in ops if isinstance(op, ScanGradient)}
     plain = Graph("plain", "step")
     for op in ops:
-        if isinstance(op, Scan) and choose_way(op.cell, lengths=op.lengths, torch=False).kind == "arrays":
+        if isinstance(op, Scan) and choose_way(op.cell, lengths=op.lengths, torch=False).kind != "loop":
             file.claim_kernels(op.cell, op.lengths, backward=(op.cell.graph, op.lengths) in pulled)
         elif isinstance(op, Scan):
             plain.nodes.append(Node(op, (), (), ()))

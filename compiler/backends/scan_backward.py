@@ -18,7 +18,7 @@ class BackwardFunction(Function):
     """The function that runs a scan's gradients back through time, from what the forward function saved."""
 
     def __init__(self, plan: ScanPlan, name: str, reserved: set[str], forward: ForwardFunction, *, tensors: bool) -> None:
-        super().__init__(plan, plan.backward.program, reserved, backward=True, tensors=tensors)
+        super().__init__(plan, plan.backward.program, reserved, backward=True, tensors=tensors, native=forward.kernel.native)
         self.name = name
         self.forward = forward
 
@@ -51,7 +51,8 @@ class BackwardFunction(Function):
         for name, slab in carries.items():
             dtype = kernel.dtype(slab.type.dtype)
             zeros = f"np.zeros({kernel.shape(slab.type)}, {dtype})"
-            kernel.head.add(f"{kernel.arrays[slab]} = {zeros} if {incoming[name]} is None else np.array({incoming[name]}, {dtype})")
+            given = incoming[name]
+            kernel.head.add(f'{kernel.arrays[slab]} = {zeros} if {given} is None else np.array({given}, {dtype}, order="C")')
         finals, totals = self._collect()
         needed, inward = self._split_after()
         ends = self.ends(kernel.memory.places)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import final
 
 from compiler.backends.names import docstring, identifier
-from compiler.backends.scan_kernels import NUMBERS, STEPS, Kernel
+from compiler.backends.scan_kernels import NUMBERS, STEPS, Kernel, LoopPrinter
 from compiler.backends.scan_memory import CHUNK, STEP, WHOLE, Place, Slab, place_loop
 from compiler.ir.dims import Dim
 from compiler.ir.graph import Value
@@ -20,11 +20,14 @@ from compiler.passes.scan_steps import Step
 class Function:
     """Abstract: what both functions share."""
 
-    def __init__(self, plan: ScanPlan, program: Program, reserved: set[str], *, backward: bool, tensors: bool) -> None:
+    def __init__(
+        self, plan: ScanPlan, program: Program, reserved: set[str], *, backward: bool, tensors: bool, native: LoopPrinter | None
+    ) -> None:
         self.plan = plan
         self.program = program
         entries = {value: name for name, value in plan.cell.graph.entries.items()}
         self.kernel = Kernel(program, reserved, entries, backward=backward, tensors=tensors)
+        self.kernel.native = native
 
     def give(self, values: Iterable[Value], prefix: str = "") -> list[str]:
         """Arguments that are sequences, each a slab of its own."""
@@ -121,8 +124,8 @@ class Function:
 class ForwardFunction(Function):
     """The function that runs a scan; `saved` are the slabs that it hands to the backward one, once printed."""
 
-    def __init__(self, plan: ScanPlan, name: str, reserved: set[str], *, tensors: bool) -> None:
-        super().__init__(plan, plan.forward.program, reserved, backward=False, tensors=tensors)
+    def __init__(self, plan: ScanPlan, name: str, reserved: set[str], *, tensors: bool, native: LoopPrinter | None = None) -> None:
+        super().__init__(plan, plan.forward.program, reserved, backward=False, tensors=tensors, native=native)
         self.name = name
         self.saved: list[Slab] = []
 

@@ -9,6 +9,7 @@ from typing import Any, Final, final
 from compiler.backends.names import TAKEN
 from compiler.backends.scan_backward import BackwardFunction
 from compiler.backends.scan_forward import ForwardFunction
+from compiler.backends.scan_kernels import LoopPrinter
 from compiler.backends.wrapping import INDENT, WIDTH, split_items, wrap
 from compiler.passes.scan_plan import ScanPlan
 
@@ -51,10 +52,12 @@ def stem_names(stem: str) -> list[str]:
     return [*(f"{stem}_{ending}" for ending in ENDINGS), f"{stem.upper()}_SCAN", f"{stem.upper()}_MASKED_SCAN"]
 
 
-def print_scan(plan: ScanPlan, name: str, taken: Iterable[str] = (), *, tensors: bool = False) -> ScanText:
-    """The text of both functions; with `tensors` torch does the products, on the memory of the arrays."""
+def print_scan(
+    plan: ScanPlan, name: str, taken: Iterable[str] = (), *, tensors: bool = False, native: LoopPrinter | None = None
+) -> ScanText:
+    """The text of both functions; with `tensors` torch does the products, on the memory of the arrays; `native` prints the loops."""
     reserved = {*taken, *RESERVED, f"{name}_forward", f"{name}_backward"}
-    forward = ForwardFunction(plan, name, reserved, tensors=tensors)
+    forward = ForwardFunction(plan, name, reserved, tensors=tensors, native=native)
     first = forward.print()
     backward = BackwardFunction(plan, name, reserved, forward, tensors=tensors)
     second = backward.print()

@@ -63,10 +63,14 @@ class Kernel:
 @final
 @dataclass(slots=True)
 class Kernels:
-    """The functions of a file's scans, by the graph of the cell and whether rows end early; cells with equal texts share them."""
+    """The functions of a file's scans, by the graph of the cell and whether rows end early; cells with equal texts share them.
+
+    `cells` are by stem the cell and whether rows end early.
+    """
 
     found: dict[tuple[Graph, bool], Kernel] = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)
+    cells: dict[str, tuple[Cell, bool]] = field(default_factory=dict)
     _known: dict[str, Kernel] = field(default_factory=dict)
 
     def add(self, cell: Cell, masked: bool, taken: set[str], used: dict[str, Callable[..., Any]], *, backward: bool) -> None:
@@ -82,6 +86,7 @@ class Kernels:
             used |= made.used | {item.__name__: item for item in (run_scan, pull_scan)[: 1 + backward]}
             self.texts += [made.forward, made.backward][: 1 + backward]
             self._known[text] = Kernel(stem, made.masks)
+            self.cells[stem] = (cell, masked)
         self.found[cell.graph, masked] = self._known[text]
 
     def run(self, op: Scan, operands: Sequence[Code], weights: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Final, final
 
 from compiler.backends.copying import copy_functions, emitted_names
 from compiler.backends.execution import execute
+from compiler.backends.native_scan import use_native
 from compiler.backends.pieces import Landmarks, Line, Shared
 from compiler.backends.scan_arrays import require_steps
 from compiler.backends.scan_functions import ScanText, print_scan
@@ -35,6 +36,8 @@ FIRST: Final = {"lstm": "", "gru": " and not torch.is_grad_enabled()"}
 class TorchScan:
     """A printed scan, `{name}_scan`: the plain loop, what runs in its place, and which shared texts that needs.
 
+    `kernels` are by the stem of its NumPy functions the cell and whether rows end early.
+
     It is called with three lists, sequences, states (None for zero) and parameters, then `lengths` where printed with them, `reverse`.
     """
 
@@ -44,6 +47,7 @@ class TorchScan:
     used: dict[str, Callable[..., Any]]
     runtime: tuple[str, ...]
     way: ScanWay
+    kernels: dict[str, tuple[Cell, bool]]
 
 
 def print_torch_kernel(cell: Cell, name: str, *, masked: Collection[bool] = (False,), taken: Iterable[str] = ()) -> TorchScan:
@@ -66,7 +70,8 @@ def print_torch_kernel(cell: Cell, name: str, *, masked: Collection[bool] = (Fal
     used[require_steps.__name__] = require_steps
     used |= {item.__name__: item for item in ARRAY_FUNCTIONS if kernels}
     runtime = (TRANSFORMED, ARRAYS) if kernels else (TRANSFORMED,)
-    return TorchScan(name, loop, "\n\n\n".join(texts), used, runtime, way)
+    cells = {kernel.name: (cell, masked) for masked, kernel in kernels.items()}
+    return TorchScan(name, loop, "\n\n\n".join(texts), used, runtime, way, cells)
 
 
 def _loop(cell: Cell, name: str, used: dict[str, Callable[..., Any]], *, lengths: bool) -> str:
@@ -113,7 +118,9 @@ def load_torch_scan(cell: Cell, *, lengths: bool = True) -> Callable[..., tuple[
     """The printed scan of a cell, running, with states (None for zero) and parameters by keyword; torch is loaded."""
     made = print_torch_kernel(cell, cell.name, masked=(False, True)[: 1 + lengths], taken=emitted_names("np", "torch"))
     parts = [HEAD, copy_functions(made.used.values()), *made.runtime, made.loop, made.text]
-    function = execute("\n\n\n".join(parts), f"scan_{cell.name}")[f"{cell.name}_scan"]
+    names = execute("\n\n\n".join(parts), f"scan_{cell.name}")
+    use_native(names, made.kernels, tensors=True)
+    function = names[f"{cell.name}_scan"]
     keys = [item.key for item in cell.graph.parameters]
 
     @functools.wraps(function)

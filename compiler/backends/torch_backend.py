@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 from compiler.backends.execution import execute
+from compiler.backends.native_scan import use_native
 from compiler.backends.torch_source import print_torch
 from compiler.ir.graph import Graph, called_networks
 
@@ -29,6 +30,7 @@ def load_torch(graphs: list[Graph], title: str = "") -> TorchModules:
     """Print the graphs and run the text; a network that calls others has them to pass, see `call_network`."""
     printed = print_torch(graphs, title)
     names = execute(printed.text, "model")
+    use_native(names, printed.scans, tensors=True)
     networks = {name: names[found] for name, found in printed.networks.items()}
     return TorchModules(
         printed.text,

@@ -12,6 +12,7 @@ from compiler.backends.printer import BodyPrinter, PrintedLowering, Unit, inputs
 from compiler.backends.sharing import Reads, output_fields, read_method, reads_by_forward
 from compiler.backends.sizes import Sizes
 from compiler.backends.torch_modules import Modules
+from compiler.ir.cell import Cell
 from compiler.ir.graph import Call, Graph, Node, Value, called_networks
 from compiler.ir.op import Code
 from compiler.ir.prune import prune
@@ -42,6 +43,7 @@ class TorchFile:
     runtime: dict[str, None] = field(default_factory=dict)
     """What scans share; it stands behind all else, before `kernels`."""
     kernels: list[str] = field(default_factory=list)
+    scans: dict[str, tuple[Cell, bool]] = field(default_factory=dict)
 
     def claim(self, name: str) -> str:
         """A name of the file, which no variable gets."""

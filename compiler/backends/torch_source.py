@@ -8,7 +8,7 @@ method, `read_conv4_2`, which computes only what it needs.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -26,6 +26,7 @@ from compiler.backends.torch_functions import TorchFile, Use, print_function
 from compiler.backends.torch_modules import Modules, construction, find_modules, find_whole, is_attribute
 from compiler.backends.wrapping import wrap
 from compiler.front.values import BlockFunction, OpFunction
+from compiler.ir.cell import Cell
 from compiler.ir.graph import Call, Graph, Node
 from compiler.ir.types import DType, TensorType
 from compiler.ops.program import is_variable
@@ -67,11 +68,15 @@ class Variant:
 @final
 @dataclass(frozen=True, slots=True)
 class TorchText:
-    """A printed module file, and what the networks and steps of the spec are called in it."""
+    """A printed module file, and what the networks and steps of the spec are called in it.
+
+    `scans` are its scans by the stem of their functions' names, with whether rows end early.
+    """
 
     text: str
     networks: dict[str, str]
     steps: dict[str, str]
+    scans: Mapping[str, tuple[Cell, bool]]
 
 
 def torch_source(graphs: list[Graph], title: str = "") -> str:
@@ -97,7 +102,7 @@ def print_torch(graphs: list[Graph], title: str = "", readers: Sequence[Graph] =
         elif graph.kind == "step":
             lines = print_function(file, graph, Modules(), steps[graph.name], depth=0, method=False)
             file.sections.append("\n".join(Shared([lines], [Landmarks()]).lines()))
-    return TorchText(_file_text(file, title), networks, steps)
+    return TorchText(_file_text(file, title), networks, steps, file.scans)
 
 
 def open_file(order: list[Graph]) -> TorchFile:
@@ -190,6 +195,7 @@ def _print_kernel(file: TorchFile, uses: list[ScanUse]) -> None:
     file.emitted |= made.used
     file.runtime |= dict.fromkeys(made.runtime)
     file.kernels.append(made.text)
+    file.scans |= made.kernels
 
 
 def _print_scan_class(file: TorchFile, family: list[tuple[ScanUse, list[Line]]], setup: int) -> None:

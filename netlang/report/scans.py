@@ -13,6 +13,7 @@ from compiler.passes.inline import inline
 
 WAYS: Final[Mapping[WayKind, str]] = {
     "vendor": "PyTorch's own kernel",
+    "native": "native loop",
     "arrays": "compiled loop",
     "loop": "plain loop",
 }

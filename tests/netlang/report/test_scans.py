@@ -40,11 +40,12 @@ def test_each_scan_has_its_way_and_why() -> None:
     assert rows["a"].torch == "PyTorch's own kernel: its equations are those of torch.nn.LSTM"
     assert rows["b.rows"].cell == "peephole_lstm"
     assert rows["b.rows"].torch.startswith("compiled loop: not an LSTM, GRU or RNN of PyTorch: ")
-    assert rows["c"].torch == "compiled loop: rows have lengths of their own"
-    assert {row.numpy for row in rows.values()} == {"compiled loop: NumPy has no kernel of its own"}
+    assert rows["c"].torch == "compiled loop: rows have lengths of their own; not native: NETLANG_NATIVE is 0"
+    assert {row.numpy for row in rows.values()} == {"compiled loop: NumPy has no kernel of its own; not native: NETLANG_NATIVE is 0"}
     text = draw_network(summarize(graph), width=None, color=False)
     assert "a runs lstm\n  on PyTorch  PyTorch's own kernel: " in text
-    assert "c runs gru\n  on PyTorch  compiled loop: rows have lengths of their own\n  on NumPy    compiled loop: " in text
+    ways = "\n  on PyTorch  compiled loop: rows have lengths of their own; not native: NETLANG_NATIVE is 0\n  on NumPy    compiled loop: "
+    assert f"c runs gru{ways}" in text
     scans = network_json(summarize(graph))["scans"]
     assert isinstance(scans, list | tuple)
     assert len(scans) == 3

@@ -69,8 +69,8 @@ class Relu6(Activation):
 
 @emitted
 def leaky(x: np.ndarray, slope: float, out: np.ndarray | None = None) -> np.ndarray:
-    """The larger of x and slope * x, for a slope above 0, at most 1."""
-    result: np.ndarray = np.maximum(x, np.multiply(x, slope, out=out), out=out)
+    """The larger of x and slope * x, for a slope above 0, at most 1; `out` may be x."""
+    result: np.ndarray = np.maximum(x, np.multiply(x, slope), out=out)
     return result
 
 

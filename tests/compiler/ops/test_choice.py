@@ -30,7 +30,10 @@ def test_choice_by_bits(dtype: Any, place: str | None) -> None:
     assert choose_where(condition, x, y, out=out).tobytes() == wanted.tobytes()
 
 
+@pytest.mark.parametrize("place", [None, "x", "new"])
 @pytest.mark.parametrize("slope", [1e-3, 0.2, 1.0])
-def test_leaky_for_slopes_up_to_one(slope: float) -> None:
+def test_leaky_for_slopes_up_to_one(slope: float, place: str | None) -> None:
     x = np.array(STRANGE, np.float32)
-    assert np.array_equal(leaky(x, slope), np.where(x > 0, x, np.float32(slope) * x), equal_nan=True)
+    wanted = np.where(x > 0, x, np.float32(slope) * x)
+    out = {None: None, "x": x, "new": np.empty_like(x)}[place]
+    assert np.array_equal(leaky(x, slope, out=out), wanted, equal_nan=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,17 @@ from compiler.emit.numpy_file import numpy_file
 from compiler.emit.torch_file import torch_file
 from compiler.emit.train_file import Settings, UnknownTotal, train_file
 from compiler.front.checked import Checked
+from compiler.ir.graph import Graph
+from compiler.passes.inference import prepare_inference
 from netlang.checking import Spec, check
+from netlang.inference import fold_arrays
 from netlang.model import Backend
 from netlang.output import write_files
 from netlang.training.durable import Part
 from netlang.training.export import program_arrays, total_iterations
 from netlang.training.loop import weights_file
 from netlang.training.weights import encode_weights
-from netlang.weights import Weights, load_weights, start_weights, store_array
+from netlang.weights import Weights, load_weights, start_weights, store_array, view_array
 
 
 def build(
@@ -34,32 +37,48 @@ def build(
     seed: int | None = None,
     force: bool = False,
     data: bool = True,
+    inference: bool = False,
 ) -> list[Path]:
     """Write `model.py` and the weights of every network into a folder; the paths written. Raises SpecError.
 
     The file runs without netlang, with torch and safetensors or with NumPy alone. For torch, a spec with a training program gives
-    `train.py` too, and with `data` the file `data.npz` that it reads. Files that are there are replaced only with `force`, and only
-    when all new ones are complete.
+    `train.py` too, and with `data` the file `data.npz` that it reads. With `inference` the networks are faster and not for training:
+    batch normalization is part of the weights before it, dropout is left out, and `model.py` is all. Files that are there are replaced
+    only with `force`, and only when all new ones are complete.
     """
     checked = check(spec, set=set).require()
     if not checked.networks:
         raise SpecError((Diagnostic("NL705", f"`{checked.name}` has no networks to build", None),))
-    files = dict(_files(checked, to, None if weights is None else Path(weights), seed))
-    if to == "torch":
+    networks, stored = checked.networks, _weights(checked, None if weights is None else Path(weights), seed)
+    if inference:
+        networks, stored = _prepare(networks, stored)
+    readers = () if checked.program is None or inference else checked.program.graphs
+    files = dict(_files(dataclasses.replace(checked, networks=networks), to, stored, readers, inference))
+    if to == "torch" and not inference:
         files |= dict(_training_files(checked, seed, data))
     return write_files(Path(folder), files, force=force)
 
 
-def _files(checked: Checked, to: Backend, weights: Path | None, seed: int | None) -> Iterator[tuple[str, Iterable[Part]]]:
-    name, doc, made_by = checked.name, checked.doc, _made_by()
+def _files(
+    checked: Checked, to: Backend, weights: Weights, readers: Sequence[Graph], inference: bool
+) -> Iterator[tuple[str, Iterable[Part]]]:
+    name, doc = checked.name, checked.doc
+    made_by = _made_by() + " for inference (batch normalization is part of the weights)" * inference
     if to == "numpy":
         text = numpy_file(checked.networks, name=name, doc=doc, made_by=made_by)
     else:
-        readers = () if checked.program is None else checked.program.graphs
         text = torch_file(checked.networks, name=name, doc=doc, made_by=made_by, readers=readers)
     yield "model.py", [text.encode()]
-    for name, tensors in _weights(checked, weights, seed).items():
+    for name, tensors in weights.items():
         yield weights_file(name, len(checked.networks)), encode_weights(tensors)
+
+
+def _prepare(networks: Mapping[str, Graph], weights: Weights) -> tuple[Mapping[str, Graph], Weights]:
+    """Networks for evaluation alone with their weights."""
+    made = prepare_inference(networks)
+    arrays = {name: {key: view_array(item) for key, item in tensors.items()} for name, tensors in weights.items()}
+    folded = {name: fold_arrays(found, made.foldings[name]) for name, found in arrays.items()}
+    return made.networks, {name: {key: store_array(array) for key, array in found.items()} for name, found in folded.items()}
 
 
 def _training_files(checked: Checked, seed: int | None, data: bool) -> Iterator[tuple[str, Iterable[Part]]]:

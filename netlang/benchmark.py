@@ -1,6 +1,7 @@
 """Times a spec's networks and training steps on both back ends, in turn in one process, so that what else the machine does hits all alike.
 
-Forward passes run in evaluation mode on drawn inputs, steps on batches of the spec's data, as in training. Times are seconds.
+Forward passes run in evaluation mode on drawn inputs, as they are trained and prepared for inference; steps on batches of the spec's data,
+as in training. Times are seconds.
 Non-goals: accuracy (see `comparison`), several devices.
 """
 
@@ -18,6 +19,7 @@ from compiler.front.checked import Checked
 from compiler.ir.graph import Graph
 from compiler.ir.measure import multiply_adds
 from compiler.ir.training import Program
+from compiler.passes.inference import prepare_inference
 from netlang.comparison import choose_size, draw_inputs
 from netlang.model import load
 from netlang.report.benchmark import Benchmark, Timing
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 BACKENDS: Final = ("torch", "numpy")
 COMPILED: Final = "torch.compile"
+FOLDED: Final = ", inference"
+"""Ends the name of a way with what `build --inference` writes; there where that folds something."""
 WARMUP: Final = 3
 FEWEST: Final = 5
 """Rounds that are timed at least, however long they take."""
@@ -68,22 +72,23 @@ def _time_network(
     inputs = draw_inputs(graph, batch, seed)
     sizes = {symbol: batch if symbol == "N" else choose_size(graph, batch) for symbol in graph.symbols}
     work = multiply_adds(graph).evaluate(sizes)
-    calls = {backend: _forward(checked, name, backend, inputs, seed) for backend in BACKENDS}
-    if compiled:
-        calls[COMPILED] = _forward(checked, name, COMPILED, inputs, seed)
+    ways = [*BACKENDS, *([COMPILED] if compiled else [])]
+    calls = {way: _forward(checked, name, way, inputs, seed) for way in ways}
+    if prepare_inference(checked.networks).foldings[name]:
+        calls |= {f"{way}{FOLDED}": _forward(checked, name, way, inputs, seed, inference=True) for way in ways}
     times = _alternate(calls, seconds * len(calls))
     for way, found in times.items():
-        allocated = _allocated(calls[way]) if way == "numpy" else None
+        allocated = _allocated(calls[way]) if way.startswith("numpy") else None
         yield Timing("forward", name, way, statistics.median(found), min(found), work, allocated)
 
 
-def _forward(checked: Checked, name: str, way: str, inputs: Mapping[str, np.ndarray], seed: int) -> Call:
+def _forward(checked: Checked, name: str, way: str, inputs: Mapping[str, np.ndarray], seed: int, *, inference: bool = False) -> Call:
     if way == "numpy":
-        network = load(checked, seed=seed, backend="numpy")[name]
+        network = load(checked, seed=seed, backend="numpy", inference=inference)[name]
         return lambda: network(*inputs.values())
     import torch
 
-    module = load(checked, seed=seed)[name]
+    module = load(checked, seed=seed, inference=inference)[name]
     run = torch.compile(module) if way == COMPILED else module
     given = [torch.from_numpy(array) for array in inputs.values()]
 

@@ -13,7 +13,9 @@ from compiler.backends.numpy_backend import load_numpy
 from compiler.backends.torch_backend import load_torch, set_parameters
 from compiler.front.checked import Checked
 from compiler.ir.graph import called_networks
+from compiler.passes.inference import prepare_inference
 from netlang.checking import Spec, check
+from netlang.inference import fold_arrays
 from netlang.weights import load_weights, start_weights, view_array
 
 Backend: TypeAlias = Literal["torch", "numpy"]
@@ -51,10 +53,12 @@ def load(
     weights: str | Path | None = None,
     seed: int | None = None,
     backend: Backend = "torch",
+    inference: bool = False,
 ) -> Model:
     """The networks of a spec with weights from a file, a built folder or a run, or else drawn from the seed; raises SpecError.
 
-    `set` replaces constants under `let`. With the same seed both back ends have the same weights.
+    `set` replaces constants under `let`. With the same seed both back ends have the same weights. With `inference` batch
+    normalization is part of the weights before it and dropout is left out: faster, and not for training.
     """
     checked = check(spec, set=set).require()
     if weights is None:
@@ -63,6 +67,10 @@ def load(
         stored = load_weights(checked, Path(weights))
         arrays = {name: {key: view_array(item) for key, item in tensors.items()} for name, tensors in stored.items()}
     graphs = list(checked.networks.values())
+    if inference:
+        made = prepare_inference(checked.networks)
+        graphs = list(made.networks.values())
+        arrays = {name: fold_arrays(found, made.foldings[name]) for name, found in arrays.items()}
     if backend == "numpy":
         printed = load_numpy(graphs)
         own = {name: {key: array.copy() for key, array in values.items()} for name, values in arrays.items()}

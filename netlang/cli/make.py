@@ -45,10 +45,19 @@ def new(name: str | None, template: str, force: bool) -> None:
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The folder to write into; made if needed.")
 @click.option("--weights", type=click.Path(path_type=Path), metavar="PATH", help="A file of weights, a built folder or a run.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="NUMBER", help="Draw the weights from this seed.")
+@click.option("--inference", is_flag=True, help="Faster, not for training: batch norm goes into the weights, dropout out.")
 @click.option("--no-data", is_flag=True, help="Write no data.npz beside train.py.")
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 def build(
-    spec: str, to: Backend, out: Path, weights: Path | None, seed: int | None, no_data: bool, force: bool, overrides: dict[str, str]
+    spec: str,
+    to: Backend,
+    out: Path,
+    weights: Path | None,
+    seed: int | None,
+    inference: bool,
+    no_data: bool,
+    force: bool,
+    overrides: dict[str, str],
 ) -> None:
     """Write stand-alone files: a model, its weights, its training.
 
@@ -60,5 +69,8 @@ def build(
     """
     if weights is not None and seed is not None:
         raise click.UsageError("Weights are read (--weights) or drawn (--seed), not both.")
-    for path in build_artefact(spec, out, to=to, set=overrides, weights=weights, seed=seed, force=force, data=not no_data):
+    paths = build_artefact(
+        spec, out, to=to, set=overrides, weights=weights, seed=seed, force=force, data=not no_data, inference=inference
+    )  # fmt: skip
+    for path in paths:
         write(f"{path}  {format_bytes(path.stat().st_size)}\n")

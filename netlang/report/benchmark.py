@@ -13,7 +13,7 @@ from netlang.report.tables import draw_table
 @final
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """One network's forward pass or one step, by one way (`torch`, `numpy`, `torch.compile`); seconds.
+    """One network's forward pass or one step, by one way (`torch`, `numpy`, `torch.compile`, `torch, inference` …); seconds.
 
     `multiply_adds` are those of the call, `allocated` the most bytes it holds at once; None where they are not known.
     """

@@ -9,6 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from compiler.diagnostics import SpecError
+from compiler.front.checked import check
+from compiler.source import Source
 from netlang.benchmark import benchmark
 from netlang.cli.bench import bench
 from netlang.report.benchmark import Benchmark, Timing, draw_benchmark
@@ -53,3 +55,10 @@ def test_json_has_every_timing(tmp_path: Path) -> None:
 def test_what_memory_cannot_hold_is_refused() -> None:
     with pytest.raises(SpecError, match="NL711"):
         benchmark(make(ADVERSARIAL), batch=10**12, seconds=0.0)
+
+
+def test_networks_are_timed_as_they_are_built_for_inference() -> None:
+    text = "netlang: 1\nnetworks:\n  f:\n    inputs: {x: [N, 3]}\n    layers: {a: linear(4) -> batch_norm}\n"
+    found = benchmark(check(Source("f.yaml", text)), seconds=0.0)
+    assert [item.way for item in found.timings] == ["torch", "numpy", "torch, inference", "numpy, inference"]
+    assert all(item.allocated for item in found.timings if item.way.startswith("numpy"))

@@ -33,8 +33,7 @@ from compiler.passes.step_gradient import step_gradient
 from compiler.source import Span
 from netlang.report.comparison import Comparison, Row
 from netlang.training.engines import in_numbers_of, require_torch
-from netlang.training.functions import with_rows
-from netlang.training.numpy_functions import describe_lacking
+from netlang.training.functions import describe_lacking, with_rows
 from netlang.training.torch_functions import TorchFunctions, compile_torch
 from netlang.weights import draw_weights
 

@@ -11,10 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias, final
 
 from compiler.backends.names import network_parameter
+from compiler.backends.scan_ways import choose_way
 from compiler.front.checked import Checked
 from compiler.ir.graph import Graph, Value, called_networks
+from compiler.ir.op import Op
 from compiler.ir.training import Program
 from compiler.ir.types import DType, TensorType
+from compiler.ops.scan import Scan, ScanGradient
 from compiler.passes.program_plan import ProgramPlan
 from netlang.training.engine import START
 
@@ -133,3 +136,12 @@ def name_results(function: Function, graph: Graph) -> Function:
         return dict(zip(names, [drawn] if len(names) == 1 and not isinstance(drawn, tuple) else drawn, strict=True))
 
     return call
+
+
+def describe_lacking(op: Op) -> str:
+    """An op without a derivative, and of a scan why it has none."""
+    if isinstance(op, ScanGradient):
+        return f"a gradient of the scan of `{op.scan.cell.name}`"
+    if isinstance(op, Scan):
+        return f"the scan of `{op.cell.name}` ({choose_way(op.cell, lengths=op.lengths, torch=False).reason})"
+    return f"`{op.name}`"

@@ -15,13 +15,10 @@ import numpy as np
 from compiler.backends.numpy_backend import load_numpy
 from compiler.backends.numpy_steps import StepFunction, load_steps
 from compiler.backends.parameters import initial_parameters
-from compiler.backends.scan_ways import choose_way
 from compiler.diagnostics import SpecError
 from compiler.front.checked import Checked
 from compiler.ir.graph import Graph
-from compiler.ir.op import Op
 from compiler.ir.training import Program, Step
-from compiler.ops.scan import Scan, ScanGradient
 from compiler.passes.autodiff import DerivativeError
 from compiler.passes.program_plan import Flatten, ProgramPlan, training_networks
 from compiler.passes.step_gradient import StepGradient, flat_values, read_step, step_entries, step_gradient
@@ -31,6 +28,7 @@ from netlang.training.functions import (
     NO_LIMIT,
     OtherFunctions,
     bind,
+    describe_lacking,
     list_others,
     list_plan,
     name_others,
@@ -98,15 +96,6 @@ def compile_numpy(checked: Checked, plan: ProgramPlan, seed: int, module: Any) -
         None if plan.carry is None else next(rest),
     )  # fmt: skip
     return NumpyFunctions(parameters, compiled[: len(steps)], flat, others)
-
-
-def describe_lacking(op: Op) -> str:
-    """An op without a derivative, and of a scan why it has none."""
-    if isinstance(op, ScanGradient):
-        return f"a gradient of the scan of `{op.scan.cell.name}`"
-    if isinstance(op, Scan):
-        return f"the scan of `{op.cell.name}` ({choose_way(op.cell, lengths=op.lengths, torch=False).reason})"
-    return f"`{op.name}`"
 
 
 def flatten(program: Program) -> Flatten:

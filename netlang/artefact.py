@@ -121,6 +121,6 @@ def _compressed(arrays: dict[str, Any]) -> bytes:
 
 def _weights(checked: Checked, path: Path | None, seed: int | None) -> Weights:
     if path is not None:
-        return load_weights(checked, path)
+        return load_weights(checked, path, seed)
     drawn = start_weights(checked, seed)
     return {name: {key: store_array(array) for key, array in arrays.items()} for name, arrays in drawn.items()}

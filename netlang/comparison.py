@@ -35,7 +35,7 @@ from netlang.report.comparison import Comparison, Row
 from netlang.training.engines import in_numbers_of, require_torch
 from netlang.training.functions import describe_lacking, with_rows
 from netlang.training.torch_functions import TorchFunctions, compile_torch
-from netlang.weights import draw_weights
+from netlang.weights import start_weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +54,7 @@ def compare(checked: Checked, *, batch: int = 4, dtype: str = "f64", tolerance: 
     """Compare a correct spec's networks and steps; SpecError where weights do not fit into memory."""
     require_torch()
     checked = in_numbers_of(checked.require(), dtype)
-    weights = draw_weights(checked, seed)
+    weights = start_weights(checked, seed, needed=False)
     rows: list[Row] = []
     left_out: list[str] = []
     for name in checked.networks:
@@ -143,7 +143,7 @@ def _compare_steps(checked: Checked, batch: int, seed: int, left_out: list[str])
     lifted = [dataclasses.replace(step, graph=with_rows(cut_replays(lift_draws(step.graph, set())[0])[0])) for step in program.steps]
     lifted_program = dataclasses.replace(program, steps=tuple(lifted), draws=None, metrics={}, samples={}, carry=None)
     functions = compile_torch(dataclasses.replace(checked, program=lifted_program), seed, plan_apart(lifted_program))
-    start = draw_weights(checked, seed)
+    start = start_weights(checked, seed, needed=False)
     flat = {f"{name}/{key}": array for name, arrays in start.items() for key, array in arrays.items()}
     for index, step in enumerate(lifted):
         if draws_inside(step.graph):

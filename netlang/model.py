@@ -64,7 +64,7 @@ def load(
     if weights is None:
         arrays: Mapping[str, Mapping[str, Any]] = start_weights(checked, seed)
     else:
-        stored = load_weights(checked, Path(weights))
+        stored = load_weights(checked, Path(weights), seed)
         arrays = {name: {key: view_array(item) for key, item in tensors.items()} for name, tensors in stored.items()}
     graphs = list(checked.networks.values())
     if inference:

@@ -67,6 +67,7 @@ class Sharing:
 def share(units: Sequence[Unit], fixed: Collection[str]) -> Sharing:
     """What the units share; `fixed` are the inputs that are the same in the whole run."""
     taken = {value.name for unit in units for value in unit.graph.inputs}
+    taken |= {name for unit in units for name in called_networks(unit.graph)}
     constant = _Round(units, fixed, taken, constant=True).run()
     left = [dataclasses.replace(unit, graph=graph) for unit, graph in zip(units, constant.graphs, strict=True)]
     shared = _Round(left, {*fixed, *(name for item in constant.shared for name in item.names)}, taken, constant=False).run()
@@ -244,7 +245,7 @@ class _Round:
         return Shared(made, networks, self._constant, users)
 
     def _name(self, fact: _Fact) -> str:
-        """What the spec calls the value, made different from all inputs."""
+        """What the spec calls the value, made different from all inputs and networks."""
         assert isinstance(fact.maker, _Maker)
         index, value = next(iter(fact.holders.items()))
         inside = f"_{fact.place}" if isinstance(fact.place, str) and fact.place else ""

@@ -5,12 +5,16 @@ Each evaluation has a generator of its own, PCG64 seeded with the run's seed, th
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, final
 
 from compiler.backends.numpy_backend import load_numpy
+from compiler.front.checked import Checked
 from compiler.ir.graph import Graph
 from compiler.ir.training import Program
-from compiler.passes.program_plan import ProgramPlan
+from compiler.passes.program_inputs import TRAIN
+from compiler.passes.program_plan import ProgramPlan, plan_apart
+from netlang.training.feed import needed_arrays
 from netlang.training.functions import ROWS, Function, bind, name_results, with_own_names, with_rows
 from netlang.training.seeds import Purpose, derive_seed
 
@@ -78,6 +82,16 @@ class Draws:
 
         self.count += 1
         return np.random.default_rng([derive_seed(self._seed, self._purpose), self.count])
+
+
+def first_values(checked: Checked, seed: int) -> Arrays:
+    """What the variables of a spec are at the start of a run from this seed; raises SpecError (codes NL5xx)."""
+    program = checked.program
+    if program is None or not program.variables:
+        return {}
+    alone = replace(program, draws=None, steps=())
+    _, fixed = needed_arrays(checked, TRAIN, [item.init for item in program.variables.values()])
+    return Draws(alone, plan_apart(alone), seed).begin(fixed)
 
 
 def _load(graphs: list[Graph]) -> list[Function]:

@@ -9,9 +9,11 @@ from compiler.front.checked import Checked
 from netlang.training.checkpoint import load_newest
 from netlang.training.failures import failure
 from netlang.training.foreign_weights import read_entry, read_foreign
+from netlang.training.frozen_weights import read_origins
 from netlang.training.functions import program_networks
 from netlang.training.loop import weights_file
-from netlang.training.state import read_evaluated
+from netlang.training.state import read_evaluated, read_progress
+from netlang.training.weight_search import look_for
 from netlang.training.weights import Stored, expected_types, read_weights
 
 
@@ -29,10 +31,21 @@ def find_weights(checked: Checked, path: Path | None, networks: tuple[str, ...],
             raise failure("NL705", f"`{path}` is one file, but {needed} {shown}", help="give a folder with a file for each")
         return {name: read_given(checked, name, path) for name in networks}
     files = {name: path / weights_file(name, len(program_networks(checked))) for name in networks}
-    if all(file.exists() for file in files.values()):
+    missing = [name for name, file in files.items() if not file.exists()]
+    if not missing:
         return {name: read_weights(file, expected[name]) for name, file in files.items()}
     checkpoint, _ = load_newest(path)
-    return {name: read_evaluated(checkpoint, name, types) for name, types in expected.items()}
+    origins = read_progress(checkpoint).frozen
+    found = read_origins(checked, {name: origins[name] for name in networks if name in origins})
+    for name in [name for name in networks if name not in found]:
+        finished = all(item in found for item in missing)
+        found[name] = read_weights(files[name], expected[name]) if finished else read_evaluated(checkpoint, name, expected[name])
+    return found
+
+
+def has_weights(checked: Checked, network: str) -> bool:
+    """Whether the file that the spec names for a network is there."""
+    return network in checked.weights and look_for(checked.weights[network]) is not None
 
 
 def named_weights(checked: Checked, networks: Iterable[str]) -> dict[str, dict[str, Stored]]:
@@ -59,7 +72,9 @@ def first_weights(checked: Checked, path: Path | None) -> dict[str, dict[str, St
         return named_weights(checked, named)
     if path.is_dir():
         there = tuple(name for name in networks if (path / weights_file(name, len(networks))).exists())
-        return {name: dict(tensors) for name, tensors in find_weights(checked, path, there or networks, "the program needs").items()}
+        given = find_weights(checked, path, there or networks, "the program needs")
+        others = named_weights(checked, [name for name in named if name not in given])
+        return others | {name: dict(tensors) for name, tensors in given.items()}
     meant = named or list(networks)
     if len(meant) != 1:
         shown = ", ".join(f"`{name}`" for name in meant)

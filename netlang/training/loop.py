@@ -7,7 +7,7 @@ its own. Checkpoints are taken between iterations only.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, final
@@ -19,6 +19,7 @@ from netlang.training.checkpoint import KEPT, list_checkpoints, write_checkpoint
 from netlang.training.engine import Engine, NonFinite, Placed
 from netlang.training.failures import failure
 from netlang.training.feed import Evaluation, Feed
+from netlang.training.frozen_weights import Origin
 from netlang.training.records import (
     CheckpointRecord,
     EvaluationRecord,
@@ -86,6 +87,7 @@ class Loop:
     device: str
     total: int
     save_every: int | None
+    frozen: Mapping[str, Origin] = field(default_factory=dict)
     saved: int = -1
     saved_at: float = field(default_factory=time.monotonic)
     watch: Watch | None = None
@@ -190,8 +192,7 @@ class Loop:
             raise self._not_finite(error, self.program.steps[-1], iteration - 1) from error
         progress = Progress(
             iteration, self.total, pending, self.feed.positions, self.folder.sync_log(), self.seed, self.engine.backend, self.dtype,
-            self.engine.threads, self.device,
-            show_constants(self.checked), read_versions(),
+            self.engine.threads, self.device, show_constants(self.checked), read_versions(), self.frozen,
         )  # fmt: skip
         kept = KEPT if self.program.checkpoints_kept is None else self.program.checkpoints_kept
         path = write_checkpoint(self.folder.path, iteration, collect(self.checked, self.engine, progress), kept)
@@ -211,14 +212,14 @@ class Loop:
         )
 
     def _write_weights(self) -> dict[str, Path]:
-        """The weights as they are evaluated, averaged where a step says so."""
+        """The weights as they are evaluated, averaged where a step says so; frozen ones are where they were."""
         found = {}
         self.engine.begin_evaluation()
         try:
             weights = self.engine.weights()
-            for name, tensors in weights.items():
+            for name in [name for name in weights if name not in self.frozen]:
                 file = weights_file(name, len(weights))
-                self.folder.write(file, b"".join(encode_weights(tensors)))
+                self.folder.write(file, b"".join(encode_weights(weights[name])))
                 found[name] = self.folder.path / file
         finally:
             self.engine.end_evaluation()

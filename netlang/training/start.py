@@ -16,6 +16,7 @@ from netlang.training.checkpoint import clean, load_newest, set_aside
 from netlang.training.engines import in_numbers_of, make_engine, make_watch
 from netlang.training.failures import failure
 from netlang.training.feed import Evaluation, Feed
+from netlang.training.frozen_weights import find_origins
 from netlang.training.given_weights import first_weights
 from netlang.training.loop import Loop
 from netlang.training.memory import require_memory
@@ -87,6 +88,7 @@ def _start(checked: Checked, program: Program, folder: Path | None, settings: _S
     feed, evaluation = Feed(checked, seed), Evaluation(checked)
     total = count_total(program, feed)
     first = first_weights(checked, settings.weights)
+    frozen = find_origins(checked) if settings.weights is None else {}
     engine = make_engine(checked, seed, total, backend, device, settings.threads)
     engine.load_weights(first)
     with closing(engine), create_run(folder, checked.name) as run, StopRequest() as stop:
@@ -96,7 +98,7 @@ def _start(checked: Checked, program: Program, folder: Path | None, settings: _S
         )
         run.write("environment.json", (json.dumps(environment, indent=1) + "\n").encode())
         sampler = Sampler(checked, engine, evaluation, seed)
-        loop = Loop(checked, program, engine, feed, evaluation, sampler, run, stop, seed, dtype, device, total, settings.save_every)
+        loop = Loop(checked, program, engine, feed, evaluation, sampler, run, stop, seed, dtype, device, total, settings.save_every, frozen)
         loop.watch, loop.watch_every = watch, _watch_every(total, settings)
         yield from loop.run()
 
@@ -135,6 +137,7 @@ def _continue(checked: Checked, program: Program, folder: Path | None, settings:
                 device,
                 total,
                 settings.save_every,
+                progress.frozen,
                 checkpoint.iteration,
             )
             loop.watch, loop.watch_every = watch, _watch_every(total, settings)

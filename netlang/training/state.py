@@ -1,7 +1,8 @@
 """What a checkpoint's files mean: the state of a run as files, and a run put back into it.
 
-`network.<name>.safetensors` for each network, `optimizers.safetensors`, `random.safetensors`, `spec.yaml`, and `progress.json`. Schedules
-have no state: they follow from the iteration. Nor has the order of the data: it follows from the seed and the positions.
+`network.<name>.safetensors` for each network whose weights are in no file of the spec's (see frozen_weights.py),
+`optimizers.safetensors`, `random.safetensors`, `spec.yaml`, and `progress.json`. Schedules have no state: they follow from
+the iteration. Nor has the order of the data: it follows from the seed and the positions.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, final
 
 from compiler.diagnostics import Diagnostic, Severity, SpecError
@@ -22,6 +23,7 @@ from netlang.training.durable import Part
 from netlang.training.engine import Engine
 from netlang.training.failures import failure
 from netlang.training.feed import Feed
+from netlang.training.frozen_weights import Origin, read_origins
 from netlang.training.run_folder import read_versions
 from netlang.training.weights import Stored, decode_weights, encode_weights, expected_types
 
@@ -36,7 +38,10 @@ SETTINGS: Final = {"backend": "back end", "dtype": "type"}
 @final
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run is and what it depends on. `pending` says that the metrics of this iteration are still to be taken."""
+    """Where a run is and what it depends on. `pending` says that the metrics of this iteration are still to be taken.
+
+    `frozen` are the networks whose weights are in files that the spec names.
+    """
 
     iteration: int
     total: int
@@ -50,6 +55,7 @@ class Progress:
     device: str
     constants: Mapping[str, str]
     versions: Mapping[str, str]
+    frozen: Mapping[str, Origin] = field(default_factory=dict)
 
 
 def network_file(name: str) -> str:
@@ -68,8 +74,8 @@ def spec_text(checked: Checked) -> str:
 def collect(checked: Checked, engine: Engine, progress: Progress) -> dict[str, Sequence[Part]]:
     """The files of a checkpoint; views of the engine's memory, to be written before the next update."""
     files: dict[str, Sequence[Part]] = {
-        network_file(name): encode_weights(tensors) for name, tensors in engine.weights().items()
-    }  # fmt: skip
+        network_file(name): encode_weights(tensors) for name, tensors in engine.weights().items() if name not in progress.frozen
+    }
     files[OPTIMIZERS] = encode_weights(engine.optimizers())
     files["random.safetensors"] = encode_weights(engine.random_states())
     files[SPEC] = [spec_text(checked).encode()]
@@ -80,8 +86,10 @@ def collect(checked: Checked, engine: Engine, progress: Progress) -> dict[str, S
 def read_progress(checkpoint: Checkpoint) -> Progress:
     """What the checkpoint says about its run; SpecError NL715 where it is none of ours."""
     try:
-        return Progress(**json.loads(bytes(checkpoint.files[PROGRESS])))
-    except (KeyError, TypeError, ValueError) as error:
+        told = json.loads(bytes(checkpoint.files[PROGRESS]))
+        frozen = {name: Origin(**item) for name, item in told.pop("frozen", {}).items()}
+        return Progress(**told, frozen=frozen)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _foreign(checkpoint, str(error)) from error
 
 
@@ -142,8 +150,8 @@ def compare_run(progress: Progress, engine: Engine, total: int, device: str) -> 
 
 def restore(checked: Checked, checkpoint: Checkpoint, progress: Progress, engine: Engine, feed: Feed) -> None:
     """Put engine and feed where the checkpoint was taken. Raises SpecError."""
-    decoded: dict[str, Any] = {}
-    for name in engine.weights():
+    decoded: dict[str, Any] = read_origins(checked, progress.frozen)
+    for name in [name for name in engine.weights() if name not in decoded]:
         if network_file(name) not in checkpoint.files:
             raise _foreign(checkpoint, f"it has no `{network_file(name)}`")
         shown = f"{checkpoint.path}/{network_file(name)}"

@@ -30,7 +30,7 @@ HUB_DIGEST: Final = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|pt)\Z")
 
 def find_weight_file(entry: WeightFile, network: str) -> Path:
     """The file; SpecError NL601 tells where it was looked for and where to get it, NL606 that its path leaves the spec's folder."""
-    found = next((path for path in _candidates(entry) if path.is_file()), None)
+    found = look_for(entry)
     if found is not None:
         return found
     folders = dict.fromkeys(path.parent for path in _candidates(entry))
@@ -45,6 +45,11 @@ def find_weight_file(entry: WeightFile, network: str) -> Path:
         notes=(f"looked in {', '.join(places)}",),
         help=put if source is None else f"get it: {source}; {put}",
     )
+
+
+def look_for(entry: WeightFile) -> Path | None:
+    """The file where it is there; SpecError NL606 where its path leaves the spec's folder."""
+    return next((path for path in _candidates(entry) if path.is_file()), None)
 
 
 def hub_folder() -> Path:

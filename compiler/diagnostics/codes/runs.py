@@ -143,7 +143,8 @@ Good:
         "NL717",
         "the run was started with something else",
         """A run goes on with the spec, the constants, the seed, the back end and the type it was started with, so that the result is
-that of an unbroken run.
+that of an unbroken run. Weights of networks that it does not change are read anew from the files that the spec names: those too
+must be what they were.
 
 Bad:
     netlang train lenet5 --set classes=10

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeAlias, final
 
@@ -60,7 +60,7 @@ class Index(Op):
         return {"x": f"index_gradient(g, items=items, sizes={format_constant(operands[0].shape)})"}
 
     def torch(self, at: Lowering, *arguments: Code) -> str:
-        return f"{arguments[0].tight}[{items_text(at, self.items)}]"
+        return f"{arguments[0].tight}[{items_text(at.dim, self.items)}]"
 
     def numpy(self, at: Lowering, *arguments: Code) -> str:
         return self.torch(at, *arguments)
@@ -116,17 +116,17 @@ def _slice_length(x: TensorType, axis: int, item: Slice) -> Dim:
     return (stop - start + (step - 1)) // step
 
 
-def items_text(at: Lowering, items: tuple[Item, ...]) -> str:
-    """What stands between the brackets in Python."""
-    return ", ".join(_item_text(at, item) for item in items)
+def items_text(dim: Callable[[Dim], str], items: tuple[Item, ...]) -> str:
+    """What stands between the brackets, with sizes as `dim` writes them."""
+    return ", ".join(_item_text(dim, item) for item in items)
 
 
-def _item_text(at: Lowering, item: Item) -> str:
+def _item_text(dim: Callable[[Dim], str], item: Item) -> str:
     if isinstance(item, str):
         return item
     if not isinstance(item, tuple):
-        return at.dim(Dim.of(item))
-    start, stop, step = ("" if number is None else at.dim(Dim.of(number)) for number in item)
+        return dim(Dim.of(item))
+    start, stop, step = ("" if number is None else dim(Dim.of(number)) for number in item)
     return f"{start}:{stop}" + f":{step}" * (step not in ("", "1"))
 
 

@@ -118,7 +118,7 @@ class IndexGradient(Placement):
         return text
 
     def numpy(self, at: Lowering, *arguments: Code) -> str:
-        return f"{at.use(place)}({arguments[0]}, {at.dims(self.sizes)}, np.s_[{items_text(at, self.items)}])"
+        return f"{at.use(place)}({arguments[0]}, {at.dims(self.sizes)}, np.s_[{items_text(at.dim, self.items)}])"
 
     def numpy_into(self, at: Lowering, out: Code, *arguments: Code) -> str | None:
         return f"{self.numpy(at, *arguments)[:-1]}, out={out})"

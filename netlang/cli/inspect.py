@@ -6,6 +6,8 @@ import dataclasses
 import json
 import sys
 from itertools import chain
+from textwrap import shorten
+from typing import Final
 
 import click
 
@@ -23,6 +25,9 @@ from netlang.report.ops import document, document_all
 from netlang.report.plan import draw_plan, summarize_plan
 from netlang.report.specs import describe_sizes, spec_json, summarize_spec
 from netlang.report.tables import draw_network, draw_op, draw_ops, draw_program, draw_table
+
+LONGEST: Final = 120
+"""The most characters of what a spec says of itself in the list of all."""
 
 
 @click.command()
@@ -120,7 +125,8 @@ def specs(as_json: bool) -> None:
     if as_json:
         write(json.dumps(found, indent=2) + "\n")
     else:
-        write(draw_table([("spec", "left"), ("", "left")], found.items(), width=table_width(sys.stdout), color=has_color(sys.stdout)))
+        rows = [(name, shorten(doc, LONGEST, placeholder=" …")) for name, doc in found.items()]
+        write(draw_table([("spec", "left"), ("", "left")], rows, width=table_width(sys.stdout), color=has_color(sys.stdout)))
 
 
 @click.command()

@@ -8,13 +8,16 @@ from typing import Any
 from compiler.front.values import BlockFunction, OpFunction, Partial
 from compiler.ir.cell import Cell
 from compiler.ir.signature import format_constant, signature_of
+from compiler.ops.index import Index, items_text
 
 
 def describe_record(record: Any, *, named: bool = False, full: bool = False, always: tuple[str, ...] = ()) -> str:
     """`conv(6, 5, pad=2)`: what is required by place (`named`: by name), the rest where it is no default (all if `full`).
 
-    The attributes `always` are shown whatever they are.
+    The attributes `always` are shown whatever they are. An index is shown by its brackets.
     """
+    if isinstance(record, Index):
+        return f"[{items_text(str, record.items)}]"
     parts = []
     by_place = not named
     for attribute in signature_of(type(record)).attributes:

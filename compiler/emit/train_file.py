@@ -231,5 +231,6 @@ class _Printer:
         constants += [f"{name} = {number}" for name, number in PURPOSES.items() if f"({name})" in body]
         needed = ["from pathlib import Path", "from model import load", "from safetensors.torch import save_file", "import torch"]
         needed += [line for sign, line in IMPORTS.items() if sign in body]
-        title = file_title(self._checked.doc, self._checked.name, settings.made_by, NEEDS)
+        left_out = f" It writes no samples ({', '.join(program.samples)})." if program.samples else ""
+        title = file_title(self._checked.doc, self._checked.name, settings.made_by, NEEDS + left_out)
         return join_file(title, [*needed, *needed_imports(body)], [*helpers, *parts], constants)

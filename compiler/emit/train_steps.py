@@ -42,7 +42,7 @@ def print_update(text: TrainText, program: Program, plan: ProgramPlan, index: in
     listed += ["iteration: int"] * bool(schedules)
     listed += ["averages: dict[nn.Parameter, torch.Tensor]"] * (step.ema is not None)
     body = Body(text, inputs, names, BATCH)
-    doc = f"Update {join_words(text.variables(step.update))}: {step.sense} {' '.join(step.span.text.split())}"
+    doc = f"Update {join_words(text.variables(step.update))}: {step.sense} {step.objective}"
     printer = _Update(text, program, plan, step, graph, schedules)
     lines = printer.print(body)
     printed = lines_text([Line(0, (f"def {name}({', '.join(listed)}) -> float:",), body.note())])

@@ -6,6 +6,7 @@ Attribute names and defaults are torch.optim's. Schedules count iterations (upda
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -15,6 +16,8 @@ from compiler.ir.graph import Graph
 from compiler.ir.signature import NonNegative, Positive, PositiveFloat, Range
 from compiler.source import Span
 
+BLOCK_MARK = re.compile(r"\A[|>][-+0-9]*(?=\s)")
+"""What stands before the lines of a block scalar in YAML."""
 NonNegativeFloat = Annotated[float, Range(0)]
 Fraction = Annotated[float, Range(0, 1)]
 
@@ -316,6 +319,11 @@ class Step:
     until: int | None = None
     ema: float | None = None
     mode: Mapping[str, bool] = field(default_factory=dict)
+
+    @property
+    def objective(self) -> str:
+        """The objective as the spec writes it, on one line."""
+        return " ".join(BLOCK_MARK.sub("", self.span.text).split())
 
 
 @final

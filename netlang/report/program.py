@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import final
@@ -11,9 +10,6 @@ from compiler.front.checked import Checked
 from compiler.front.readers import ReaderError
 from compiler.ir.training import Pictures, Program, Sample, Step, Text
 from netlang.report.calls import describe_record
-
-BLOCK_MARK = re.compile(r"\A[|>][-+0-9]*(?=\s)")
-"""What stands before the lines of a block scalar in YAML."""
 
 
 @final
@@ -109,5 +105,6 @@ def _summarize_step(step: Step) -> StepSummary:
     names = ("clip_norm", "clip_value", "clamp", "repeat", "every", "after", "until", "ema")
     options = {name: value for name in names if (value := getattr(step, name)) is not None and value != standard.get(name)}
     options |= {f"{name} in mode": "train" if trains else "eval" for name, trains in step.mode.items()}
-    objective = " ".join(BLOCK_MARK.sub("", step.span.text).split())
-    return StepSummary(step.name, step.update, step.sense, objective, describe_record(step.optimizer, named=True, always=("lr",)), options)
+    return StepSummary(
+        step.name, step.update, step.sense, step.objective, describe_record(step.optimizer, named=True, always=("lr",)), options
+    )

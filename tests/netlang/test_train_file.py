@@ -283,6 +283,12 @@ def test_files_of_bundled_specs_are_python(name: str) -> None:
         assert max(map(len, text.splitlines())) <= 120
 
 
+def test_a_file_says_what_it_leaves_out() -> None:
+    text = GAME.replace("STEPS\n", SHARED) + "  sample:\n    made: G(z)\n"
+    title = train_file(make(text), Settings("netlang", 0, 20)).split('"""')[1]
+    assert "It writes no samples (made)." in " ".join(title.split())
+
+
 def test_data_can_be_left_out(tmp_path: Path) -> None:
     paths = netlang.build(Source("spec.yaml", CLASSIFIER), tmp_path, data=False)
     assert [path.name for path in paths] == ["model.py", "model.safetensors", "train.py"]

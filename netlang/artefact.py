@@ -67,7 +67,7 @@ def _files(
     if to == "numpy":
         text = numpy_file(checked.networks, name=name, doc=doc, made_by=made_by)
     else:
-        text = torch_file(checked.networks, name=name, doc=doc, made_by=made_by, readers=readers)
+        text = torch_file(checked.networks, name=name, doc=doc, made_by=made_by, readers=readers, inference=inference)
     yield "model.py", [text.encode()]
     for name, tensors in weights.items():
         yield weights_file(name, len(checked.networks)), encode_weights(tensors)

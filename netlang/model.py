@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, final
 
 from compiler.backends.names import network_parameter
 from compiler.backends.numpy_backend import load_numpy
-from compiler.backends.torch_backend import load_torch, set_parameters
+from compiler.backends.torch_backend import load_torch, place_channels_last, set_parameters
 from compiler.front.checked import Checked
 from compiler.ir.graph import called_networks
 from compiler.passes.inference import prepare_inference
@@ -78,5 +78,7 @@ def load(
     modules = load_torch(graphs)
     for name, module in modules.networks.items():
         set_parameters(module.eval(), arrays[name])
+        if inference:
+            place_channels_last(module)
     states = {name: module.state_dict() for name, module in modules.networks.items()}
     return Model(checked, backend, modules.networks, states, modules.source)

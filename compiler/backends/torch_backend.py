@@ -46,6 +46,13 @@ def set_parameters(module: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
     module.load_state_dict({key: torch.from_numpy(array.copy()) for key, array in arrays.items()})
 
 
+def place_channels_last(module: nn.Module) -> None:
+    """Let the weights of two-dimensional convolutions lie channels last, which makes evaluation faster."""
+    import torch
+
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 def network_arguments(graph: Graph, networks: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
     """The keyword arguments `forward` of a network takes for the networks it calls."""
     return {name: networks[name] for name in called_networks(graph)}

@@ -126,6 +126,7 @@ def test_built_for_inference_runs_alone(tmp_path: Path) -> None:
         assert "atch_norm" not in text
         assert "BatchNorm" not in text
         assert "ropout" not in text
+        assert ("channels_last" in text) == (to == "torch")
         done = subprocess.run([sys.executable, "-I", str(tmp_path / to / "model.py")], capture_output=True, text=True, check=False, cwd="/")
         assert (done.returncode, done.stderr) == (0, "")
     assert weights["torch"] == weights["numpy"]
@@ -138,3 +139,6 @@ def test_loaded_for_inference_has_the_folded_weights() -> None:
     assert "stem.1.running_mean" not in model.parameters["mobilenet_small"]
     assert "stem.0.bias" in model.parameters["mobilenet_small"]
     np.testing.assert_allclose(model(x), expected, rtol=0, atol=1e-5)
+    by_torch = netlang.load("mobilenet_small", seed=1, inference=True)
+    assert by_torch.parameters["mobilenet_small"]["stem.0.weight"].is_contiguous(memory_format=torch.channels_last)
+    np.testing.assert_allclose(by_torch(torch.from_numpy(x)).detach().numpy(), expected, rtol=0, atol=1e-5)

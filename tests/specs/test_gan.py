@@ -41,6 +41,9 @@ SMALL = [
     *("gan_ring", "nsgan_ring", "wgan_ring", "wgan_gp_ring"),
     *("dcgan_small", "cgan_digits", "infogan_digits", "bigan_digits", "vaegan_small", "srgan_small", "cyclegan_small", "resgan_small"),
 ]
+UNSTEADY = {"wgan_gp_ring", "dcgan_small", "infogan_digits", "vaegan_small", "cyclegan_small"}
+"""In 50 updates in f32 the back ends part by more than 1e-4 here: 1.3e-4, 1.5e-3, 1.9e-3, 3e-2 and 0.3. Where first weights are nudged
+by one rounding error, torch parts from itself by 2e-7, 9e-4, 1.9e-3, 6e-2 and 0.2."""
 LARGE = ["gan", "nsgan", "dcgan", "wgan", "wgan_gp", "wgan_gp_toy", "cgan", "infogan", "bigan", "resgan_like"]
 LARGEST = ["vaegan", "srresnet", "srgan", "cyclegan"]
 
@@ -111,10 +114,15 @@ def test_small_ones_begin_alike_on_both_back_ends(name: str, data: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("dtype", "tolerance"), [("f64", 1e-9), ("f32", 1e-4)])
 @pytest.mark.parametrize("name", SMALL)
-def test_small_ones_stay_alike_on_both_back_ends(name: str, dtype: str, tolerance: float, data: Path) -> None:
-    assert_alike(name, data, 50, dtype, tolerance)
+def test_small_ones_stay_alike_in_f64(name: str, data: Path) -> None:
+    assert_alike(name, data, 50, "f64", 1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in SMALL if name not in UNSTEADY])
+def test_steady_ones_stay_alike_in_f32(name: str, data: Path) -> None:
+    assert_alike(name, data, 50, "f32", 1e-4)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -199,16 +207,6 @@ def test_the_optimal_discriminator_and_the_value_of_the_game(tmp_path: Path) -> 
     weights = load_file(tmp_path / "run" / "model.safetensors")
     assert float(weights["score.weight"].item()) == pytest.approx(-1, abs=0.02)
     assert float(weights["score.bias"].item()) == pytest.approx(0.5, abs=0.02)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2])
-@pytest.mark.parametrize(("name", "fewest", "most"), [("nsgan_ring", 1, 4), ("wgan_ring", 8, 8), ("wgan_gp_ring", 8, 8)])
-def test_modes_of_the_ring_after_1000_updates_of_the_generator(name: str, fewest: int, most: int, seed: int, tmp_path: Path) -> None:
-    """The game without a Lipschitz bound loses modes, the two with one find all."""
-    records = netlang.train(f"gan/{name}", set={"iterations": 1000}, seed=seed, backend="numpy", folder=tmp_path / "run", threads=1)
-    modes = [record.metrics["modes"] for record in records if isinstance(record, EvaluationRecord)]
-    assert fewest <= modes[-1] <= most
 
 
 PENALTY = """\

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import itertools
 import os
 import sys
 import warnings
@@ -21,7 +20,7 @@ from compiler.backends.copying import copy_functions
 from compiler.backends.execution import execute
 from compiler.backends.native_kernels import print_numbers
 from compiler.backends.native_library import NativeError, lacks_native, load_library
-from compiler.backends.native_source import NativeText
+from compiler.backends.native_source import SIZES, NativeText
 from compiler.backends.scan_functions import ScanText, print_scan
 from compiler.ir.cell import Cell
 from compiler.passes.scan_plan import plan_scan
@@ -30,11 +29,14 @@ from compiler.passes.scan_steps import Unsupported
 if TYPE_CHECKING:
     import numpy as np
 
-REALS: Final = {"float32": "float", "float64": "double"}
+REALS: Final = {"f": "float", "d": "double"}
+"""The types that are compiled, by NumPy's letter."""
 GRAIN: Final = 2**22
 """How many multiply-adds a thread is worth."""
 ALIGNMENT: Final = 128
 """Bytes: two vectors of the widest machine."""
+NUMBERS: Final = 3 + len(SIZES)
+"""How many numbers a function in C takes before its arrays."""
 SUFFIX: Final = "native"
 
 
@@ -50,8 +52,8 @@ class NativeScan:
 def print_native(cell: Cell, name: str, *, masked: bool, tensors: bool) -> NativeScan:
     """The functions `{name}_native_forward` and `_backward`; raises Unsupported where the loop is more than rows of numbers."""
     source = NativeText(f"{name}_{SUFFIX}")
-    taken = {item.__name__ for item in (array_addresses, pack_panels, run_rows)} | {"addresses"}
-    text = print_scan(plan_scan(cell, masked=masked), source.stem, taken, tensors=tensors, native=source.print_loop)
+    taken = {item.__name__ for item in RUNTIME} | {"addresses", "threads"}
+    text = print_scan(plan_scan(cell, masked=masked), source.stem, taken, tensors=tensors, native=source)
     return NativeScan(text, source)
 
 
@@ -119,28 +121,22 @@ class _Runner:
             warnings.warn(f"scans are not compiled: {error}", RuntimeWarning, stacklevel=4)
             return {}
         names = {name: function for name, function in self._names.items() if not name.startswith("__")}
-        names |= {item.__name__: item for item in (array_addresses, pack_panels, run_rows)}
+        names |= {item.__name__: item for item in RUNTIME}
         pack = library.pack_weights
         pack.argtypes = [ctypes.c_ssize_t] * 4 + [ctypes.c_void_p] * 2
         names[f"{self._stem}_pack_weights"] = pack
         for name, arrays in made.source.names.items():
             function = getattr(library, name)
-            function.argtypes = [ctypes.c_ssize_t] * 10 + [ctypes.c_void_p] * arrays
+            function.argtypes = [ctypes.c_ssize_t] * NUMBERS + [ctypes.c_void_p] * arrays
             function.restype = None
             names[name] = function
         return execute("\n\n\n".join([copy_functions(made.text.used.values()), made.text.text]), "native", names)
 
 
 def common_real(arguments: Iterable[Any]) -> str:
-    """The one floating-point type of all arrays, or nothing."""
-    found = ""
-    for item in arguments:
-        dtype = getattr(item, "dtype", None)
-        if dtype is not None and dtype.kind != "b":
-            if found not in ("", dtype.name):
-                return ""
-            found = dtype.name
-    return found
+    """The letter of the one type of all arrays that are not truth values, or nothing."""
+    found = {item.dtype.char for item in arguments if hasattr(item, "dtype")} - {"?"}
+    return found.pop() if len(found) == 1 else ""
 
 
 def array_addresses(*arrays: np.ndarray) -> tuple[int, ...]:
@@ -159,17 +155,16 @@ def pack_panels(
     return panels
 
 
-def run_rows(function: Any, rows: int, work: int, sizes: tuple[int, ...], addresses: tuple[int, ...]) -> None:
+def run_rows(function: Any, rows: int, work: int, threads: int, sizes: tuple[int, ...], addresses: tuple[int, ...]) -> None:
     """Call a function for all rows, cut among threads where there is enough to do; `work` is in multiply-adds a row."""
-    parts = min(rows, rows * work // GRAIN)
-    parts = min(parts, count_threads()) if parts > 1 else 1
+    parts = min(rows, rows * work // GRAIN, threads)
     if parts < 2:
-        function(0, rows, *sizes, *addresses)
+        function(0, rows, 0, *sizes, *addresses)
         return
     edges = [rows * part // parts for part in range(parts + 1)]
     pool = _threads()
-    others = [pool.submit(function, *pair, *sizes, *addresses) for pair in itertools.pairwise(edges[1:])]
-    function(0, edges[1], *sizes, *addresses)
+    others = [pool.submit(function, edges[part], edges[part + 1], part, *sizes, *addresses) for part in range(1, parts)]
+    function(0, edges[1], 0, *sizes, *addresses)
     for other in others:
         other.result()
 
@@ -181,6 +176,10 @@ def count_threads() -> int:
         return int(torch.get_num_threads())
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     return int(wanted) if wanted.isdecimal() and int(wanted) else len(os.sched_getaffinity(0))
+
+
+RUNTIME: Final = (array_addresses, pack_panels, run_rows, count_threads)
+"""What the text of native functions calls."""
 
 
 @functools.cache

@@ -13,33 +13,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, final
 
-from compiler.backends.native_kernels import SINGLE
+from compiler.backends.native_program import OPERATORS, RENAMED, TOTAL, Settled, row_width, settle
 from compiler.backends.scan_frame import number
 from compiler.backends.scan_kernels import Kernel
 from compiler.backends.scan_memory import CHUNK, STEP, WHOLE, Place, Slab
 from compiler.ir.graph import Value
-from compiler.ir.types import DType, TensorType
-from compiler.passes.scan_algebra import SETUP
-from compiler.passes.scan_steps import TRUTHS, Operand, Step, Unsupported
+from compiler.ir.types import DType
+from compiler.passes.scan_algebra import CARRIED, SETUP, Program
+from compiler.passes.scan_steps import Operand, Step
 
-OPERATORS: Final = {
-    "add": "{} + {}",
-    "subtract": "{} - {}",
-    "multiply": "{} * {}",
-    "divide": "{} / {}",
-    "greater": "{} > {}",
-    "less": "{} < {}",
-    "greater_equal": "{} >= {}",
-    "less_equal": "{} <= {}",
-    "equal": "{} == {}",
-    "not_equal": "{} != {}",
-    "logical_and": "{} & {}",
-    "logical_or": "{} | {}",
-    "logical_not": "~{}",
-}
-RENAMED: Final = {"absolute": "abs", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arctanh": "atanh"}
-OWN: Final = {"abs", "negative", "copysign", "exp", "tanh", "square", "reciprocal", "sign", "maximum", "minimum", "power"}
-SIZES: Final = ("T", "N", "chunk", "span", "keep", "start", "base", "count")
+SIZES: Final = ("T", "N", "chunk", "span", "keep", "start", "base", "count", "inward")
+FEW: Final = 8
+"""Below how many rows the products of what is known before the loop are done for all its steps at once."""
 
 
 @final
@@ -51,6 +36,15 @@ class NativeText:
     functions: list[str] = field(default_factory=list)
     names: dict[str, int] = field(default_factory=dict)
 
+    def settle(self, program: Program) -> Settled:
+        """The program as its loop is to be printed."""
+        return settle(program)
+
+    def find_early(self, program: Program) -> list[Value]:
+        """What products in a loop make that wait for nothing there, so that they may be done for several steps at once."""
+        products = [step for step in program.loop if step.function in ("matmul", "contract")]
+        return [step.result for step in products if all(program.level[value] != CARRIED for value in step.values)]
+
     def print_loop(self, kernel: Kernel, moves: Iterable[tuple[Place, Place]]) -> None:
         """Print a loop: a C function here, and its call into the kernel."""
         _Loop(kernel, self, tuple(moves)).print()
@@ -59,20 +53,15 @@ class NativeText:
 @final
 @dataclass(slots=True)
 class _Stage:
-    """A product of several lanes, or element-wise steps of one width."""
+    """A product of several lanes, or element-wise steps of one width. `early` products wait for nothing in the loop; `inward` ones
+    are for gradients of sequences alone.
+    """
 
     steps: list[Step]
     width: int
     product: bool
-    packs: tuple[int, ...] = ()
-
-
-def _width(type: TensorType) -> int:
-    """How many numbers an example has; raises Unsupported where they are no row."""
-    inner = [dim.constant for dim in type.shape[1:]]
-    if len(inner) > 1 or None in inner or not type.shape or not (type.dtype is DType.f32 or type.dtype is DType.bool):
-        raise Unsupported(f"values of the shape {type}")
-    return inner[0] if inner and inner[0] is not None else 1
+    early: bool = False
+    inward: bool = False
 
 
 @final
@@ -85,60 +74,86 @@ class _Loop:
         self.level = kernel.program.level
         self.arguments: dict[str, str] = {}
         self.pointers: dict[Place, str] = {}
+        self.vectors: dict[str, str] = {}
+        self.totals: dict[int, str] = {}
         self.work = 0
-        self._vectors: dict[str, str] = {}
         self.stages = self._cut()
         self.stored = self._find_stored()
+        self.early = {self.places[step.result].slab for stage in self.stages if stage.early for step in stage.steps}
 
     # what is done ---------------------------------------------------------------------------------------------------------
 
     def _cut(self) -> list[_Stage]:
-        """The loop as stages, in the order of its calls."""
+        """The loop as stages, in the order of its calls, with what is to be added up as soon as it is made."""
         stages: list[_Stage] = []
+        made: dict[Value, _Stage] = {}
+
+        def add(step: Step, width: int) -> None:
+            """An element-wise step, to the last pass where what stands behind that does not matter to the step."""
+            last = next((index for index in reversed(range(len(stages))) if not stages[index].product), None)
+            if last is None or stages[last].width != width or any(self._meets(stage, step) for stage in stages[last + 1 :]):
+                last = len(stages)
+                stages.append(_Stage([], width, False))
+            stages[last].steps.append(step)
+            made[step.result] = stages[last]
+
         for run in self.kernel.memory.runs:
             first = run.steps[0]
-            width = _width(first.result.type)
+            width = row_width(first.result.type)
             if first.function in ("matmul", "contract"):
-                for step in run.steps:
-                    self._check_product(step)
-                stages.append(_Stage(list(run.steps), width, True))
+                early = all(self._is_early(self.places[step.result].slab) for step in run.steps)
+                stage = _Stage(list(run.steps), width, True, early, self._is_inward(run.steps))
+                index = len(stages)
+                while index and not stages[index - 1].product and not any(self._meets(stages[index - 1], step) for step in run.steps):
+                    index -= 1
+                stages.insert(index, stage)
+                made.update((step.result, stage) for step in run.steps)
                 continue
             for step in run.steps:
-                self._check(step, width)
-                if not stages or stages[-1].product or stages[-1].width != width:
-                    stages.append(_Stage([], width, False))
-                stages[-1].steps.append(step)
+                add(step, width)
+        for step in self.kernel.totals.values():
+            (value,) = step.values
+            owner = made.get(value)
+            if owner is not None and not owner.product:
+                owner.steps.append(step)
+            else:
+                add(step, row_width(value.type))
         return stages
 
-    def _check_product(self, step: Step) -> None:
-        for left, right in zip(step.values[::2], step.values[1::2], strict=True):
-            floats = left.type.dtype is DType.f32 and right.type.dtype is DType.f32
-            sizes = [dim.constant for dim in right.type.shape]
-            fits = left.type.rank == 2 and len(sizes) == 2 and None not in sizes
-            if not floats or not fits or self.level[right] != SETUP or self.level[left] == SETUP:
-                raise Unsupported("a product of anything but rows by weights")
+    def _meets(self, stage: _Stage, step: Step) -> bool:
+        """Whether a step may not change places with a stage before it: it reads what that makes, or writes where that reads or writes."""
+        made = {item.result for item in stage.steps}
+        place = self.places.get(step.result)
+        touched = {self.places.get(value) for item in stage.steps for value in (*item.values, item.result)} - {None}
+        return not made.isdisjoint(step.values) or place in touched
 
-    def _check(self, step: Step, width: int) -> None:
-        name = RENAMED.get(step.function, step.function)
-        if name not in OPERATORS and name not in OWN and name not in SINGLE and name != "where":
-            raise Unsupported(f"`{step.function}` in the loop")
-        for value in step.values:
-            if self.level[value] == SETUP:
-                sizes = [dim.constant for dim in value.type.shape]
-                if value.type.dtype is not DType.f32 or any(size != 1 for size in sizes[:-1]) or sizes[-1:] not in ([], [1], [width]):
-                    raise Unsupported(f"weights of the shape {value.type}")
-            elif _width(value.type) not in (1, width):
-                raise Unsupported(f"values of the shape {value.type}")
+    def _is_early(self, slab: Slab) -> bool:
+        """Whether all that is in a slab is made by products that wait for nothing in the loop, and read in the loop alone."""
+        return slab.scope == CHUNK and all(value in self.kernel.early for value, place in self.places.items() if place.slab is slab)
+
+    def _is_inward(self, steps: tuple[Step, ...]) -> bool:
+        """Whether nothing but the gradient of a sequence reads what these steps make."""
+        if not self.kernel.backward:
+            return False
+        program = self.kernel.program
+        read = {value for step in (*program.loop, *program.after, *self.kernel.totals.values()) for value in step.values}
+        carried = {source for _, source in self.moves}
+        places = [self.places[step.result] for step in steps]
+        return not any(step.result in read for step in steps) and not any(
+            place.slab.scope != WHOLE or place.slab.given or place in carried for place in places
+        )
 
     def _find_stored(self) -> set[Value]:
         """The values of element-wise stages that something reads in memory: a later stage, the next step, or what follows the loop."""
         made: dict[Value, int] = {}
         stored: set[Value] = set()
+        last: dict[Place, Value] = {}
         for index, stage in enumerate(self.stages):
             for step in stage.steps:
                 stored.update(value for value in step.values if made.get(value, index) != index)
                 made[step.result] = index
-        last = {self.places[step.result]: step.result for stage in self.stages for step in stage.steps}
+                if step.function != TOTAL:
+                    last[self.places[step.result]] = step.result
         moved = {source for _, source in self.moves}
         kept = (value for place, value in last.items() if place.slab.scope != STEP or place.slab.given or place in moved)
         return stored | set(kept)
@@ -147,38 +162,54 @@ class _Loop:
 
     def print(self) -> None:
         kernel = self.kernel
+        early: list[str] = []
         body: list[str] = []
         helpers: list[str] = []
         name = f"{self.text.stem}_{'backward' if kernel.backward else 'forward'}_steps"
         for index, stage in enumerate(self.stages):
-            body += self._print_product(stage) if stage.product else self._print_pass(f"{name}_{index}", stage, helpers)
+            if stage.product:
+                lines = self._print_product(stage)
+                early += [line.replace("first, last", "0, count * N") for line in lines] if stage.early else []
+                body += [*["if (!early)"] * stage.early, *["if (inward)"] * stage.inward, *lines]
+            else:
+                body += self._print_pass(f"{name}_{index}", stage, helpers)
         for target, source in self.moves:
-            width = _width(target.slab.type)
+            width = row_width(target.slab.type)
             to, origin = self._pointer(target), self._pointer(source)
             body.append(f"memcpy({to} + first * {width}, {origin} + first * {width}, (size_t)((last - first) * {width}) * sizeof(*{to}));")
         if not body:
             return
         arrays = "".join(f", {self._c_type(slab)} *{text}" for slab, text in self._slabs())
         setup = "".join(f", real *{text}" for text in self.arguments.values())
-        sizes = "".join(f", ptrdiff_t {size}" for size in SIZES)
+        sizes = "".join(f", ptrdiff_t {size}" for size in ("part", *SIZES))
         pointers = [self._print_pointer(place, text) for place, text in self.pointers.items()]
         direction = "t = count - 1; t >= 0; t--" if kernel.backward else "t = 0; t < count; t++"
         lines = [f"void {name}(ptrdiff_t first, ptrdiff_t last{sizes}{arrays}{setup})", "{"]
-        lines += [f"    (void){size};" for size in SIZES]
+        lines += [f"    (void){size};" for size in ("part", *SIZES)]
+        if early:
+            known = [line for place, line in zip(self.pointers, pointers, strict=True) if self._is_known(place)]
+            lines += [f"    const int early = first == 0 && last == N && N < {FEW};", "    if (early) {", "        const ptrdiff_t t = 0;"]
+            lines += [*("        " + line for line in (*known, *early)), "    }"]
         lines += [f"    for (ptrdiff_t {direction}) {{", *("        " + line for line in (*pointers, *body)), "    }", "}"]
         self.text.functions.append("\n\n".join([*helpers, "\n".join(lines)]) + "\n")
         self.text.names[name] = len(self._slabs()) + len(self.arguments)
         self._print_call(name)
 
+    def _is_known(self, place: Place) -> bool:
+        """Whether an early product reads or makes what is there."""
+        values = [value for stage in self.stages if stage.early for step in stage.steps for value in (*step.values[::2], step.result)]
+        return any(self.places[value] == place for value in values)
+
     def _print_call(self, name: str) -> None:
         kernel = self.kernel
         texts = [*(kernel.arrays[slab] for slab, _ in self._slabs()), *self.arguments]
+        kernel.head.text.insert(0, "    threads = count_threads()")
         kernel.static.append(f"addresses = array_addresses({', '.join(texts)})")
         brief = [slab for slab in kernel.memory.slabs if slab.scope == WHOLE and slab not in kernel.always | kernel.brief]
         short = bool(brief) and not kernel.backward
-        known = {"span": short, "base": short, "keep": not kernel.backward}
+        known = {"span": short, "base": short, "keep": not kernel.backward, "inward": kernel.backward}
         sizes = ", ".join(size if known.get(size, True) else "0" for size in SIZES)
-        kernel.body.add(f"run_rows({name}, N, {self.work} * count, ({sizes}), addresses)")
+        kernel.body.add(f"run_rows({name}, N, {self.work} * count, threads, ({sizes}), addresses)")
 
     def _slabs(self) -> list[tuple[Slab, str]]:
         slabs = dict.fromkeys(place.slab for place in self.pointers)
@@ -195,9 +226,11 @@ class _Loop:
         """The place of a value in step t, as a pointer to its first row."""
         kernel, slab = self.kernel, place.slab
         name = dict(self._slabs())[slab]
-        width = _width(slab.type)
+        width = row_width(slab.type)
         if slab.scope == STEP:
             index = str(place.lane)
+        elif slab in self.early:
+            index = f"{place.lane} * chunk + (early ? t : 0)"
         elif slab.scope == CHUNK:
             index = f"{place.lane} * chunk + t"
         elif slab in kernel.brief:
@@ -243,6 +276,10 @@ class _Loop:
         lines: list[str] = []
         for step in stage.steps:
             operands = [self._operand(item, step, width, known, given, lines) for item in step.operands]
+            if step.function == TOTAL:
+                total = self._total(step, given)
+                lines.append(f"store({total} + j, load({total} + j, count) + {operands[0]}, count);")
+                continue
             text = f"v{len(known)}"
             known[step.result] = text
             truth = step.result.type.dtype is DType.bool
@@ -263,10 +300,27 @@ class _Loop:
             "}",
         ]
 
+    def _total(self, step: Step, given: dict[str, tuple[str, str]]) -> str:
+        """A sum over rows and time, as a parameter of a pass: each thread has its own, and they are added up after the loop."""
+        kernel = self.kernel
+        width = row_width(step.values[0].type)
+        alike = [item.result for item in kernel.totals.values() if row_width(item.values[0].type) == width]
+        if width not in self.totals:
+            name = self.totals[width] = kernel.names.claim("totals")
+            kernel.head.add(f"{name} = np.zeros((threads, {len(alike)}, {width}), dtype)")
+            kernel.tail.add(f"{name} = {name}.sum(0)")
+        index = alike.index(step.result)
+        for count, gradient in enumerate(kernel.finals.get(step.result, [])):
+            lane = f"{self.totals[width]}[{index}]" if step.result.type.rank else f"{self.totals[width]}[{index}, 0]"
+            kernel.tail.add(f"{gradient} = {lane}{'.copy()' if count or not step.result.type.rank else ''}")
+        text = f"total_{index}_{width}"
+        given[text] = ("real", f"{self._setup_argument(self.totals[width])} + (part * {len(alike)} + {index}) * {width}")
+        return text
+
     def _given(self, place: Place, width: int, given: dict[str, tuple[str, str]]) -> str:
         """A pointer to a row, as a parameter of a pass."""
         pointer = self._pointer(place)
-        own = _width(place.slab.type)
+        own = row_width(place.slab.type)
         given[pointer] = (self._c_type(place.slab), f"{pointer} + n * {own}")
         return pointer
 
@@ -282,7 +336,7 @@ class _Loop:
                 pointer, own = self._setup(item), (item.type.shape[-1].constant if item.type.rank else 1)
                 given[pointer] = ("const real", pointer)
             else:
-                pointer, own = self._given(self.places[item], width, given), _width(item.type)
+                pointer, own = self._given(self.places[item], width, given), row_width(item.type)
             suffix = "_truth" * truth
             text = f"load{suffix}({pointer} + j, count)" if own == width else f"splat{suffix}({pointer}[0])"
             known[item] = f"v{len(known)}"
@@ -292,11 +346,14 @@ class _Loop:
     def _setup(self, value: Value) -> str:
         """Weights that every row has: an array of their own, as they may be a view."""
         kernel = self.kernel
-        key = f"{kernel.setup_text(value)}"
-        if key not in self._vectors:
-            self._vectors[key] = kernel.names.claim("vector")
-            kernel.head.add(f"{self._vectors[key]} = np.ascontiguousarray({key}, dtype)")
-        return self._setup_argument(self._vectors[key])
+        key = kernel.setup_text(value)
+        if not any(step.result is value and step.is_elementwise for step in kernel.program.setup):
+            known = self.vectors.get(key)
+            if known is None:
+                known = self.vectors[key] = kernel.names.claim("vector")
+                kernel.head.add(f"{known} = np.ascontiguousarray({key}, dtype)")
+            key = known
+        return self._setup_argument(key)
 
     def _expression(self, step: Step, operands: list[str]) -> str:
         name = RENAMED.get(step.function, step.function)
@@ -309,7 +366,4 @@ class _Loop:
         ]
         if name == "where":
             return f"choose({', '.join(texts)})"
-        made = OPERATORS[name].format(*texts) if name in OPERATORS else f"v_{name}({', '.join(texts)})"
-        if (step.result.type.dtype is DType.bool) != (step.function in TRUTHS):
-            raise Unsupported(f"`{step.function}` of truth values")
-        return made
+        return OPERATORS[name].format(*texts) if name in OPERATORS else f"v_{name}({', '.join(texts)})"

@@ -54,6 +54,7 @@ class BackwardFunction(Function):
             given = incoming[name]
             kernel.head.add(f'{kernel.arrays[slab]} = {zeros} if {given} is None else np.array({given}, {dtype}, order="C")')
         finals, totals = self._collect()
+        kernel.finals = finals
         needed, inward = self._split_after()
         ends = self.ends(kernel.memory.places)
         kernel.print_chunk(program.before, ends, 0, finals)
@@ -75,7 +76,7 @@ class BackwardFunction(Function):
         if saved:
             text.append(f"    {', '.join(saved)}{',' * (len(saved) == 1)} = saved")
         text += kernel.head.text + ["    " + line for line in kernel.static]
-        text += ["    for start in reversed(range(0, T, chunk)):", *kernel.body.text]
+        text += ["    for start in reversed(range(0, T, chunk)):", *kernel.body.text, *kernel.tail.text]
         text.append(f"    return {', '.join(results)}{',' * (len(results) == 1)}")
         return "\n".join(text)
 
@@ -162,7 +163,8 @@ class BackwardFunction(Function):
         for key, gradient in plan.backward.parameters.items():
             made = program.results.get(gradient, gradient)
             name = totals[key] = kernel.names.claim(f"grad_{key}")
-            kernel.head.add(f"{name} = np.zeros_like({kernel.texts[plan.forward.parameters[key]]})")
+            if made not in kernel.totals:
+                kernel.head.add(f"{name} = np.zeros_like({kernel.texts[plan.forward.parameters[key]]})")
             if isinstance(made, Value):
                 if program.level[made] == SETUP:
                     raise Unsupported("a gradient that does not depend on examples")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import final
+from typing import TYPE_CHECKING, Final, final
 
 from compiler.backends.names import docstring, identifier
-from compiler.backends.scan_kernels import NUMBERS, STEPS, Kernel, LoopPrinter
+from compiler.backends.native_program import Settled
+from compiler.backends.scan_kernels import NUMBERS, STEPS, Kernel
 from compiler.backends.scan_memory import CHUNK, STEP, WHOLE, Place, Slab, place_loop
 from compiler.ir.dims import Dim
 from compiler.ir.graph import Value
@@ -16,18 +17,25 @@ from compiler.passes.scan_algebra import BEFORE, CARRIED, SETUP, Program
 from compiler.passes.scan_plan import ScanPlan
 from compiler.passes.scan_steps import Step
 
+if TYPE_CHECKING:
+    from compiler.backends.native_source import NativeText
+
+NATIVE_NUMBERS: Final = 2**18
+"""How many numbers of a state a chunk has at least where loops are C: little of a step is kept, and products outside them may be large."""
+
 
 class Function:
     """Abstract: what both functions share."""
 
     def __init__(
-        self, plan: ScanPlan, program: Program, reserved: set[str], *, backward: bool, tensors: bool, native: LoopPrinter | None
+        self, plan: ScanPlan, program: Program, reserved: set[str], *, backward: bool, tensors: bool, native: NativeText | None
     ) -> None:
         self.plan = plan
-        self.program = program
+        settled = native.settle(program) if native is not None else Settled(program, {})
+        self.program = settled.program
         entries = {value: name for name, value in plan.cell.graph.entries.items()}
-        self.kernel = Kernel(program, reserved, entries, backward=backward, tensors=tensors)
-        self.kernel.native = native
+        self.kernel = Kernel(self.program, reserved, entries, backward=backward, tensors=tensors)
+        self.kernel.native, self.kernel.totals = native, settled.totals
 
     def give(self, values: Iterable[Value], prefix: str = "") -> list[str]:
         """Arguments that are sequences, each a slab of its own."""
@@ -69,7 +77,8 @@ class Function:
         if kernel.tensors:
             kernel.head.add(f"product, steps, fixed, whole = scan_products(N * {self.largest_product()})")
         sizes = [math.prod(before.type.shape[1:], start=Dim.of(1)).constant or 1 for before, _ in self.plan.forward.states.values()]
-        kernel.head.add(f"chunk = min(T, max({STEPS}, {max(1, NUMBERS // max(sizes))} // N))")
+        numbers = NUMBERS if kernel.native is None else NATIVE_NUMBERS
+        kernel.head.add(f"chunk = min(T, max({STEPS}, {max(1, numbers // max(sizes))} // N))")
 
     def largest_product(self) -> str:
         """Multiply-adds an example needs in the loop for the products of one call, as text."""
@@ -124,7 +133,7 @@ class Function:
 class ForwardFunction(Function):
     """The function that runs a scan; `saved` are the slabs that it hands to the backward one, once printed."""
 
-    def __init__(self, plan: ScanPlan, name: str, reserved: set[str], *, tensors: bool, native: LoopPrinter | None = None) -> None:
+    def __init__(self, plan: ScanPlan, name: str, reserved: set[str], *, tensors: bool, native: NativeText | None = None) -> None:
         super().__init__(plan, plan.forward.program, reserved, backward=False, tensors=tensors, native=native)
         self.name = name
         self.saved: list[Slab] = []
@@ -139,6 +148,9 @@ class ForwardFunction(Function):
         output = self._place_output(kept)
         saved = {value: self._keep(value, kept) for value in forward.saved}
         self._keep_after(kept)
+        if kernel.native is not None:
+            kernel.early = {value for value in kernel.native.find_early(self.program) if value not in kept}
+            kept |= dict.fromkeys(kernel.early, CHUNK)
         place_loop(self.program, kernel.memory, kept, {})
         for value in kept:
             if value not in kernel.memory.places:

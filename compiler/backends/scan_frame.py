@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
@@ -17,6 +17,8 @@ from compiler.passes.scan_steps import Operand, SizedLowering, Step
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from compiler.backends.native_source import NativeText
 
 
 @final
@@ -35,7 +37,9 @@ class Frame:
     """Abstract: one function while it is printed, all but the statements of its loops.
 
     `always` are slabs of results, which hold every step; `brief` ones hold every step only where the backward pass follows, and are
-    read in the loop alone. `base` names the index of a chunk's first step in the other slabs, which may hold one chunk.
+    read in the loop alone. `base` names the index of a chunk's first step in the other slabs, which may hold one chunk. `native` prints the
+    loop in C where it is given, and adds up `totals` for `finals`; `early` values may be made
+    for several steps at once.
     """
 
     def __init__(self, program: Program, taken: Iterable[str], entries: dict[Value, str], *, backward: bool, tensors: bool) -> None:
@@ -44,7 +48,7 @@ class Frame:
         self.names = Names({*taken, "T", "N", "chunk", "start", "stop", "count", "rows", "keep", "base", "span", "first", "dtype"})
         self.backward = backward
         self.tensors = tensors
-        self.head, self.body = Lines(), Lines(2)
+        self.head, self.body, self.tail = Lines(), Lines(2), Lines()
         self.used: dict[str, Callable[..., Any]] = {}
         self.sizes = {BATCH: "N"}
         self.entries = entries
@@ -58,6 +62,10 @@ class Frame:
         self._setup = {step.result: step for step in program.setup}
         self._free: dict[TensorType, list[str]] = {}
         self._borrowed: dict[Value, str] = {}
+        self.native: NativeText | None = None
+        self.totals: Mapping[Value, Step] = {}
+        self.finals: Mapping[Value, list[str]] = {}
+        self.early: set[Value] = set()
         self.always: set[Slab] = set()
         self.brief: set[Slab] = set()
 
@@ -198,7 +206,7 @@ class Frame:
         if not product and type.rank < rank:
             repeated = ["N", *["1"] * (rank - 1 - type.rank)]
         self.head.add(f"{name} = empty({self.shape(type, *lanes, *repeated)}, {self.dtype(type.dtype)})")
-        if product and self.tensors and rank == 2:
+        if product and self.tensors and rank == 2 and self.native is None:
             self.static.append(f"{name}_matrix = fixed({name}, {len(values)})")
         for lane, value in enumerate(values):
             inner = ["0"] * len(repeated) if product else []

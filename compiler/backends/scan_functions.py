@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from compiler.backends.names import TAKEN
 from compiler.backends.scan_backward import BackwardFunction
 from compiler.backends.scan_forward import ForwardFunction
-from compiler.backends.scan_kernels import LoopPrinter
 from compiler.backends.wrapping import INDENT, WIDTH, split_items, wrap
 from compiler.passes.scan_plan import ScanPlan
+
+if TYPE_CHECKING:
+    from compiler.backends.native_source import NativeText
 
 ENDINGS: Final = ("scan", "loop", "vendor", "forward", "backward", "masked_forward", "masked_backward")
 RESERVED: Final = ("torch", "product", "steps", "fixed", "whole", "empty", "np", "zip", "range", "reversed", "max", "min", "first")
@@ -53,7 +55,7 @@ def stem_names(stem: str) -> list[str]:
 
 
 def print_scan(
-    plan: ScanPlan, name: str, taken: Iterable[str] = (), *, tensors: bool = False, native: LoopPrinter | None = None
+    plan: ScanPlan, name: str, taken: Iterable[str] = (), *, tensors: bool = False, native: NativeText | None = None
 ) -> ScanText:
     """The text of both functions; with `tensors` torch does the products, on the memory of the arrays; `native` prints the loops."""
     reserved = {*taken, *RESERVED, f"{name}_forward", f"{name}_backward"}

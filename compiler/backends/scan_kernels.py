@@ -8,8 +8,8 @@ not, what only it needs is overwritten chunk by chunk.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import Final, TypeAlias, final
+from collections.abc import Iterable
+from typing import Final, final
 
 from compiler.backends.scan_frame import Frame, Lines, number
 from compiler.backends.scan_memory import CHUNK, STEP, Place, Run, Slab
@@ -25,15 +25,10 @@ NUMBERS: Final = 2**15
 STEPS: Final = 4
 """How many steps a chunk has at least."""
 
-LoopPrinter: TypeAlias = "Callable[[Kernel, Iterable[tuple[Place, Place]]], None]"
-"""Prints the loop of a kernel; `moves` as those of `Kernel.print_loop`."""
-
 
 @final
 class Kernel(Frame):
-    """One function while it is printed; `native` prints its loop in another way where it is given."""
-
-    native: LoopPrinter | None = None
+    """One function while it is printed."""
 
     def write(self, lines: Lines, step: Step, operands: list[str], out: str, batch: str) -> None:
         """The statements of one call into `out`; `batch` is the text of the number of examples."""
@@ -60,7 +55,7 @@ class Kernel(Frame):
     def print_loop(self, moves: Iterable[tuple[Place, Place]] = ()) -> None:
         """The steps of the loop, into `body`; `moves` are copies at the end of each step, to and from."""
         if self.native is not None:
-            self.native(self, moves)
+            self.native.print_loop(self, moves)
             return
         inner = Lines(self.body.depth + 1)
         for run in self.memory.runs:

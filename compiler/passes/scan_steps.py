@@ -1,7 +1,8 @@
 """A cell's step as a list of single array calls, so that a printer can give each of them the memory it writes to.
 
 Contract: the steps compute what the graph computes, in the same order; an op is cut into calls wherever its NumPy text is made of
-NumPy's element-wise functions, operators, `@` and `.T` alone. Any other op is one step called `text`, printed as it is.
+NumPy's element-wise functions, operators, `@` and `.T` alone, and a choice whatever its text. Any other op is one step called `text`,
+printed as it is.
 Non-goals: which memory, which order, what is inside the loop.
 """
 
@@ -17,6 +18,7 @@ from compiler.ir.dims import Dim
 from compiler.ir.graph import Graph, Node, Value
 from compiler.ir.op import Code, Lowering
 from compiler.ir.types import DType, TensorType, broadcast
+from compiler.ops.elementwise import Where
 from compiler.passes.expand import Probe, expand, has_form
 
 Operand: TypeAlias = Value | float
@@ -190,6 +192,9 @@ class _Cutter:
             return
         if len(operands) == 1 and _keeps(node) and isinstance(operands[0], Value):
             self.same[result] = operands[0]
+            return
+        if isinstance(node.op, Where) and {value.type.dtype for value in node.operands[1:]} == {result.type.dtype}:
+            self.steps.append(Step("where", operands, result))
             return
         tree = _parse(node)
         if tree is None:

@@ -15,13 +15,16 @@ from compiler.emit.torch_file import torch_file
 from compiler.emit.train_file import Settings, UnknownTotal, train_file
 from compiler.front.checked import Checked
 from compiler.ir.graph import Graph
+from compiler.ir.training import Program
 from compiler.passes.inference import prepare_inference
+from compiler.passes.program_plan import plan_spec
 from netlang.checking import Spec, check
 from netlang.inference import fold_arrays
 from netlang.model import Backend
 from netlang.output import write_files
 from netlang.training.durable import Part
 from netlang.training.export import program_arrays, total_iterations
+from netlang.training.functions import list_others
 from netlang.training.loop import weights_file
 from netlang.training.weights import encode_weights
 from netlang.weights import Weights, load_weights, start_weights, store_array, view_array
@@ -52,11 +55,17 @@ def build(
     networks, stored = checked.networks, _weights(checked, None if weights is None else Path(weights), seed)
     if inference:
         networks, stored = _prepare(networks, stored)
-    readers = () if checked.program is None or inference else checked.program.graphs
+    readers = () if checked.program is None or inference else _readers(checked, checked.program)
     files = dict(_files(dataclasses.replace(checked, networks=networks), to, stored, readers, inference))
     if to == "torch" and not inference:
         files |= dict(_training_files(checked, seed, data))
     return write_files(Path(folder), files, force=force)
+
+
+def _readers(checked: Checked, program: Program) -> tuple[Graph, ...]:
+    """The graphs that read the networks' results in `train.py`: those of the plan, and the program's that belong to no plan."""
+    plan = plan_spec(checked)
+    return (*plan.evaluated, *(item.graph for item in plan.shared), *list_others(program))
 
 
 def _files(

@@ -148,14 +148,19 @@ class Loop:
         if self._program.carry is not None and self._plan.carry is not None and self._functions.carry is not None:
             lines += self._supply_inputs(self._program.carry.following, sure=True)
             lines += self._supply_shared(self._plan.carry, sure=True)
-            following = [f"next_{self.name(name)}" for name in self._plan.carry.outputs]
-            lines.append("with torch.no_grad():")
-            lines.append(f"{INDENT}{', '.join(following)} = {self._call(self._functions.carry)}")
+            if not is_given(self._plan.carry):
+                following = [f"next_{self.name(name)}" for name in self._plan.carry.outputs]
+                lines.append("with torch.no_grad():")
+                lines.append(f"{INDENT}{', '.join(following)} = {self._call(self._functions.carry)}")
         for index, step in enumerate(self._program.steps):
             lines += self._step(index, step)
         if self._plan.carry is not None:
-            states = [self.name(name) for name in self._plan.carry.outputs]
-            lines.append(f"{', '.join(states)} = {', '.join(f'next_{item}' for item in states)}")
+            states = {self.name(name): value for name, value in self._plan.carry.outputs.items()}
+            given = is_given(self._plan.carry)
+            following = [self.name(value.name) if given else f"next_{name}" for name, value in states.items()]
+            taped = [value in self._plan.carry.inputs for value in states.values()]
+            sources = [f"{item}.detach()" if cut else item for item, cut in zip(following, taped, strict=True)]
+            lines.append(f"{', '.join(states)} = {', '.join(sources)}")
         self._have = kept
         first = [f"{' = '.join(item.variables)} = None" for item in self._asked.values()]
         return [*first, *lines]
@@ -289,6 +294,11 @@ class Loop:
 
     def _call(self, function: Function) -> str:
         return call(self._text, function, {name: self.name(name) for name in function.inputs}, BATCH)
+
+
+def is_given(graph: Graph) -> bool:
+    """Whether a graph computes nothing: its outputs are inputs."""
+    return all(value in graph.inputs for value in graph.outputs.values())
 
 
 def due_condition(step: Step) -> str:

@@ -77,10 +77,11 @@ def share(units: Sequence[Unit], fixed: Collection[str]) -> Sharing:
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class _Maker:
-    """The node that makes values, in the first unit that has it, and the facts of what it reads."""
+    """The node that makes values, in the first unit that has it, the facts of what it reads, and the units that have it."""
 
     node: Node
     reads: tuple[_Fact, ...]
+    units: set[int] = field(default_factory=set)
 
 
 @final
@@ -101,6 +102,11 @@ class _Fact:
     def value(self) -> Value:
         """The value in the first unit that has it."""
         return next(iter(self.holders.values()))
+
+    @property
+    def units(self) -> tuple[int, ...]:
+        """The units in which the value is made, though not all may read it: a call's results are made together."""
+        return tuple(sorted(self.maker.units if isinstance(self.maker, _Maker) else self.holders))
 
 
 @final
@@ -146,7 +152,7 @@ class _Round:
         return Sharing(tuple(shared), tuple(graphs))
 
     def _group(self, fact: _Fact) -> Hashable:
-        return () if self._constant else (tuple(fact.holders), fact.networks)
+        return () if self._constant else (fact.units, fact.networks)
 
     def _read(self, index: int, unit: Unit) -> dict[Value, _Fact]:
         """The facts of a unit's values."""
@@ -178,6 +184,7 @@ class _Round:
         networks = called.union(*(item.networks for item in read))
         key = (*what, tuple(item.key for item in read), (index, id(node)) if drawn else None)
         maker = self._makers.setdefault(key, _Maker(node, read))
+        maker.units.add(index)
         drawn = drawn or any(item.drawn for item in read)
         worth = bool(called) or any(item.worth for item in read)
         constant = not drawn and not networks & self._updated and all(item.constant for item in read)
@@ -207,7 +214,7 @@ class _Round:
     def _is_shared(self, fact: _Fact) -> bool:
         if not isinstance(fact.maker, _Maker) or not fact.worth or fact.drawn:
             return False
-        return fact.constant if self._constant else len(fact.holders) > 1
+        return fact.constant if self._constant else len(fact.units) > 1
 
     def _buffers(self, index: int, graph: Graph) -> dict[str, _Fact]:
         """The shared values that are new values of buffers, by output."""
@@ -316,9 +323,9 @@ def _between_gradients(graph: Graph) -> set[Value]:
 
 
 def _after_what_it_reads(group: _Group) -> tuple[int, int]:
-    """Sorts groups: what a value reads is held by at least the same units and depends on at most the same networks."""
+    """Sorts groups: what a value reads is made in at least the same units and depends on at most the same networks."""
     fact = group.facts[0]
-    return -len(fact.holders), len(fact.networks)
+    return -len(fact.units), len(fact.networks)
 
 
 def _places(node: Node) -> Sequence[str | int]:

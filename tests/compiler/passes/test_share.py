@@ -121,6 +121,18 @@ def test_calls_that_read_different_results_are_one_where_they_are_shared() -> No
     assert set(call.op.reads) == {"", "a"}
 
 
+def test_a_call_is_shared_by_units_that_read_different_results_of_it() -> None:
+    head = GAME.replace("fake: G(z)", "fake: G(z), inner: G(z).a")
+    plan = make_plan(
+        "    - {update: D, minimize: mean(inner) + mean(D(point)), with: adam}\n",
+        "    - {update: G, minimize: -mean(D(fake)), with: adam}\n",
+        head=head,
+    )
+    (shared,) = plan.shared
+    assert called(shared.graph) == ["G"]
+    assert [called(graph) for graph in plan.steps] == [["D"], ["D"]]
+
+
 def test_modes_tell_calls_apart() -> None:
     checked = check(Source("game.yaml", GAME + CRITIC + GENERATOR), readers=READERS).require()
     assert checked.program is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import cache
 from typing import final
 
 
@@ -17,6 +18,7 @@ class Purpose(IntEnum):
     REPLAY = 4
 
 
+@cache
 def derive_seed(seed: int, purpose: Purpose) -> int:
     """A seed of 64 bits."""
     import numpy as np

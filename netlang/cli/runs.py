@@ -160,7 +160,7 @@ def sample(
     working folder, text is printed, unless --out says where to write.
 
     \b
-    netlang sample dcgan_small faces --weights runs/first --count 64 --out grid.png
+    netlang sample dcgan_small pictures --weights runs/first --count 64 --out grid.png
     netlang sample shakespeare --weights runs/play --prompt "ROMEO:"
     """
     names, assigned = split_assignments(words)

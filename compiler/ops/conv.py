@@ -16,18 +16,16 @@ from compiler.ir.op import Code, Derivative, Lowering, Op, ParameterSpec, RuleEr
 from compiler.ir.signature import Positive, format_constant
 from compiler.ir.types import TensorType
 from compiler.ops.base import keywords, register, require_float, require_known
+from compiler.ops.conv_kernels import choose_kernel
 from compiler.ops.windows import (
     TORCH_PAD_MODES,
     Padding,
     PaddingMode,
     Pads,
-    Patches,
     Size,
     Windows,
     borrow,
-    close_channels,
     given_keywords,
-    open_channels,
     require_spatial,
     resolve_padding,
     share_out,
@@ -37,49 +35,6 @@ from compiler.ops.windows import (
 
 if TYPE_CHECKING:
     import numpy as np
-
-
-@emitted
-def convolve(
-    x: np.ndarray,
-    weight: np.ndarray,
-    bias: np.ndarray | None = None,
-    stride: tuple[int, ...] | None = None,
-    pads: tuple[tuple[int, int], ...] | None = None,
-    dilation: tuple[int, ...] | None = None,
-    groups: int = 1,
-    mode: str = "zeros",
-    out: np.ndarray | None = None,
-    work: Any = None,
-) -> np.ndarray:
-    """Cross-correlation of `x` [N, C, *spatial] with `weight` [O, C/groups, *kernel], as products over patches.
-
-    The result lies in memory channel by channel, as the products make it.
-    """
-    filters = weight.reshape(groups, weight.shape[0] // groups, -1)
-    patches = Patches(x, weight.shape[2:], stride, pads, dilation, mode, work, groups == 1 and filters.shape[1] <= 64)
-    sizes = patches.out[-(x.ndim - 2) :]
-    result = open_channels((x.shape[0], weight.shape[0], *sizes), x.dtype, out, work)
-    pixels = result.reshape(groups, filters.shape[1], -1)
-
-    lines = [weight[:, :, i].reshape(weight.shape[0], -1) for i in range(patches.size[0])] if patches.by_lines else []
-
-    def multiply(worker: int, index: int) -> None:
-        if lines:
-            places, views = patches.lines(index, worker)
-            made = pixels[0, :, places].reshape(-1, *views[0].shape[::2]).swapaxes(0, 1)
-            product = borrow(work, f"patches {worker}", made.shape, x.dtype)
-            np.matmul(lines[0], views[0], out=made)
-            for line, view in zip(lines[1:], views[1:], strict=True):
-                made += np.matmul(line, view, out=product)
-        else:
-            places, matrix = patches.block(index, worker)
-            np.matmul(filters, matrix.reshape(groups, filters.shape[2], -1), out=pixels[:, :, places])
-        if bias is not None:
-            pixels[:, :, places] += bias.reshape(groups, -1, 1)
-
-    share_out(work, multiply, len(patches))
-    return close_channels(result, out)
 
 
 @emitted
@@ -255,7 +210,8 @@ class Conv(Op):
             "groups": self.groups if self.groups > 1 else None,
             "mode": self.mode if padded and self.mode != "zeros" else None,
         }
-        return f"{at.use(convolve)}({', '.join((*arguments, *given_keywords(given), *more))})"
+        kernel = choose_kernel(self.parameters(*at.operand_types)[0].type.shape, at.result.shape, given)
+        return f"{at.use(kernel)}({', '.join((*arguments, *given_keywords(given), *more))})"
 
     def derivatives(self, *operands: TensorType) -> Derivative:
         (x,) = operands
@@ -283,6 +239,7 @@ class Conv(Op):
         yield Sample(cls(3, 1), (SampleTensor((2, 5, 9, 9)),))
         yield Sample(cls(8, 3, pad=1, groups=4, bias=False), (SampleTensor((2, 4, 10, 9)),))
         yield Sample(cls(3, 7), (SampleTensor((3, 2, 7, 7)),))
+        yield Sample(cls(64, 3, pad=1), (SampleTensor((1, 64, 13, 16)),))
         for mode in ("reflect", "replicate", "circular"):
             yield Sample(cls(3, 3, pad=2, mode=mode), (SampleTensor((1, 2, 5, 6)),))
         yield Sample(cls(3, 4, pad="same", mode="circular"), (SampleTensor((1, 2, 5, 6)),))
@@ -390,4 +347,4 @@ class ConvTranspose(Op):
         yield Sample(cls(5, 4), (SampleTensor((3, 2, 1, 1)),))
 
 
-__all__ = ["Conv", "ConvTranspose", "convolve", "convolve_transposed", "geometry_text"]
+__all__ = ["Conv", "ConvTranspose", "convolve_transposed", "geometry_text"]

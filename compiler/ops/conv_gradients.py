@@ -16,7 +16,8 @@ from compiler.ir.op import Code, Derivative, Lowering, Op, RuleError, Sample, Sa
 from compiler.ir.signature import NonNegative, Positive, format_constant
 from compiler.ir.types import TensorType
 from compiler.ops.base import register, require_float, require_known
-from compiler.ops.conv import convolve, geometry_text, scatter_products
+from compiler.ops.conv import geometry_text, scatter_products
+from compiler.ops.conv_kernels import convolve
 from compiler.ops.windows import TORCH_PAD_MODES, PaddingMode, Patches, Windows, borrow, fold_padding, given_keywords, share_out
 
 if TYPE_CHECKING:

@@ -11,12 +11,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compiler.ir.op import Op
+from compiler.ir.dims import Dim
+from compiler.ir.graph import Node, Value
+from compiler.ir.op import Code, Op
 from compiler.ir.types import DType, TensorType
 from compiler.ops.conv import Conv, ConvTranspose
 from compiler.ops.linear import Linear
 from compiler.ops.pool import AvgPool, MaxPool
 from compiler.ops.windows import resolve_padding
+from compiler.passes.expand import Probe
 from tests.compiler.ops.apply import apply, infer, numbers, refuse
 
 of = TensorType.of
@@ -48,6 +51,31 @@ def test_conv_of_many_rows_is_that_of_blocks() -> None:
     found = apply(Conv(3, 3, pad=1, bias=False), x, parameters=(w,))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
     assert found.flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    ("batch", "height", "width", "pad"), [(1, 16, 14, 0), (3, 14, 14, 1), (1, 41, 30, 1), (2, 17, 23, "same"), (1, 6, 50, 3)]
+)
+@pytest.mark.parametrize("bias", [False, True])
+def test_conv_by_tiles_is_that_by_patches(batch: int, height: int, width: int, pad: Any, bias: bool) -> None:
+    x, w, b = numbers(batch, 64, height, width), numbers(65, 64, 3, 3, seed=1), numbers(65, seed=2)
+    given = (torch.from_numpy(x), torch.from_numpy(w), torch.from_numpy(b) if bias else None)
+    expected = torch.nn.functional.conv2d(*given, padding=1 if pad == "same" else pad).numpy()
+    found = apply(Conv(65, 3, pad=pad, bias=bias), x, parameters=(w, b) if bias else (w,))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10)
+
+
+def test_tiles_are_there_for_wide_layers_alone() -> None:
+    def kernel(op: Conv, channels: int, size: int | Dim = 32) -> str:
+        x = of(F32, 1, channels, size, size)
+        node = Node(op, (Value(x, "x"),), (), (Value(op.infer(x), "y"),))
+        return op.numpy(Probe(node), *map(Code, "xwb")).partition("(")[0]
+
+    assert kernel(Conv(64, 3, pad=1), 64) == kernel(Conv(64, 3, pad=1), 64, Dim.symbol("H")) == "convolve_tiles"
+    assert kernel(Conv(64, 3, pad=1), 64, 13) == "convolve"
+    narrow = [(Conv(63, 3), 64), (Conv(64, 3), 63), (Conv(64, 5), 64), (Conv(64, 3, stride=2), 64), (Conv(64, 3, dilation=2), 64)]
+    for op, channels in (*narrow, (Conv(64, 3, groups=2), 128), (Conv(64, 3, pad=1, mode="reflect"), 64)):
+        assert kernel(op, channels) == "convolve"
 
 
 def test_conv_commutes_with_circular_shifts() -> None:

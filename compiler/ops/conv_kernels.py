@@ -24,6 +24,41 @@ SMALLEST: Final = 196
 
 
 @emitted
+def convolve_small(
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    stride: tuple[int, ...] | None,
+    pads: tuple[tuple[int, int], ...] | None,
+    dilation: tuple[int, ...] | None,
+    out: np.ndarray | None,
+    work: Any,
+) -> np.ndarray:
+    """`convolve` with the fewest calls: all patches are copied at once."""
+    batch, channels, *sizes = x.shape
+    size, ones = weight.shape[2:], (1,) * len(sizes)
+    x = x.swapaxes(0, 1)
+    if pads:
+        sides = [(before, before + n, before + n + after) for n, (before, after) in zip(sizes, pads, strict=True)]
+        padded = borrow(work, "padded", (channels, batch, *(end for _, _, end in sides)), x.dtype)
+        padded.fill(0)
+        padded[(slice(None), slice(None), *(slice(first, last) for first, last, _ in sides))] = x
+        x = padded
+    steps = list(zip(x.shape[2:], size, x.strides[2:], stride or ones, dilation or ones, strict=True))
+    sizes = [(n - d * (k - 1) - 1) // s + 1 for n, k, _, s, d in steps]
+    strides = (x.strides[0], *(step * d for _, _, step, _, d in steps), x.strides[1], *(step * s for _, _, step, s, _ in steps))
+    windows = np.lib.stride_tricks.as_strided(x, (channels, *size, batch, *sizes), strides)
+    patches = borrow(work, "patches 0", windows.shape, x.dtype)
+    patches[...] = windows
+    result = open_channels((batch, weight.shape[0], *sizes), x.dtype, out, work)
+    pixels = result.reshape(weight.shape[0], -1)
+    np.matmul(weight.reshape(weight.shape[0], -1), patches.reshape(weight[0].size, -1), out=pixels)
+    if bias is not None:
+        pixels += bias.reshape(-1, 1)
+    return close_channels(result, out)
+
+
+@emitted
 def convolve(
     x: np.ndarray,
     weight: np.ndarray,
@@ -40,6 +75,8 @@ def convolve(
 
     The result lies in memory channel by channel, as the products make it.
     """
+    if groups == 1 and mode == "zeros" and x[:, 0].size * weight[0].size <= 2**17:
+        return convolve_small(x, weight, bias, stride, pads, dilation, out, work)
     filters = weight.reshape(groups, weight.shape[0] // groups, -1)
     patches = Patches(x, weight.shape[2:], stride, pads, dilation, mode, work, groups == 1 and filters.shape[1] <= 64)
     sizes = patches.out[-(x.ndim - 2) :]

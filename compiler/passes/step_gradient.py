@@ -16,6 +16,7 @@ from compiler.ir.graph import Graph, Value
 from compiler.ir.prune import prune
 from compiler.ir.training import Step
 from compiler.passes.autodiff import differentiate, lacks_derivatives
+from compiler.passes.clean_up import clean_up
 from compiler.passes.cse import merge_equal_nodes
 from compiler.passes.expand import expand, lacks_numpy
 from compiler.passes.gradients import derive_gradients
@@ -58,7 +59,7 @@ def step_gradient(step: Step, training: Collection[str], *, draws: bool = True, 
         add_input_gradients(ready, inputs)
     else:
         add_gradients(ready, step.update, maximize=step.sense == "maximize")
-    made = merge_equal_nodes(expand(ready, lacks_numpy))
+    made = merge_equal_nodes(clean_up(expand(ready, lacks_numpy)))
     return read_step(drop_kept(prune(made, tuple(made.outputs))))
 
 
@@ -73,7 +74,7 @@ def flat_values(graph: Graph, training: Collection[str]) -> Graph:
     ready, buffers = apply_training(dataclasses.replace(flat, entries=name_entries(flat)))
     outputs = dict(ready.outputs) | {f"{BUFFER}{key}": value for key, value in buffers.items()}
     ready = derive_gradients(keep_scans(expand(dataclasses.replace(ready, outputs=outputs), lacks_derivatives)))
-    made = merge_equal_nodes(expand(ready, lacks_numpy))
+    made = merge_equal_nodes(clean_up(expand(ready, lacks_numpy)))
     return drop_kept(prune(made, tuple(made.outputs)))
 
 
@@ -143,5 +144,5 @@ def step_entries(step: Step, training: Collection[str]) -> StepGradient:
     (objective,) = ready.outputs.values()
     outputs = {OBJECTIVE: objective} | {f"{BUFFER}{name}": value for name, value in ready.entries.items()}
     ready = derive_gradients(keep_scans(expand(dataclasses.replace(ready, outputs=outputs), lacks_derivatives)))
-    made = merge_equal_nodes(expand(ready, lacks_numpy))
+    made = merge_equal_nodes(clean_up(expand(ready, lacks_numpy)))
     return StepGradient(made, made.outputs[OBJECTIVE], {}, by_key(made, BUFFER))

@@ -149,8 +149,9 @@ def print_numpy(graphs: list[Graph], title: str = "") -> NumpyText:
 
 
 def file_text(file: NumpyFile, title: str) -> str:
+    """The whole text: what the spec says first, then the functions that do it."""
     emitted = copy_functions(file.emitted.values())
-    body = "\n\n\n".join([*([emitted] if emitted else []), *file.sections, *file.kernels.texts])
+    body = "\n\n\n".join([*file.sections, *([emitted] if emitted else []), *file.kernels.texts])
     typing = [name for name, pattern in (("Any", r": Any\b"), ("NamedTuple", r"\(NamedTuple\)")) if re.search(pattern, body)]
     standard = ["import math"] if re.search(r"\bmath\.", body) else []
     standard += [f"from typing import {', '.join(typing)}"] if typing else []

@@ -120,9 +120,9 @@ def print_blocks(file: TorchFile, order: list[Graph]) -> None:
 
 
 def printed_sections(file: TorchFile) -> list[str]:
-    """What has been printed, with the functions that it calls before it."""
+    """What has been printed: what the spec says first, then the functions that do it."""
     emitted = copy_functions(file.emitted.values())
-    return [*([emitted] if emitted else []), *file.sections, *file.runtime, *file.kernels]
+    return [*file.sections, *([emitted] if emitted else []), *file.runtime, *file.kernels]
 
 
 def needed_imports(body: str) -> list[str]:

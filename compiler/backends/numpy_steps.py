@@ -149,8 +149,7 @@ def _print_flat(file: NumpyFile, name: str, flat: Graph, returned: str, end: Cal
     owned = {item.value: names.claim(_shorten(graph, item.key)) for item in graph.parameters}
     sizes = Sizes([*inputs.items(), *owned.items()], names, local=False)
     drawn: list[bool] = []
-    literals = {node.results[0]: Code(node.op.numpy(Probe(node))) for node in graph.nodes if isinstance(node.op, Scalar)}
-    memory = assign_memory(graph, lambda node: _writes(node, literals))
+    memory = plan_memory(graph)
 
     def render(node: Node) -> Callable[[tuple[Code, ...]], str]:
         def make(codes: tuple[Code, ...]) -> str:
@@ -200,6 +199,12 @@ def _print_flat(file: NumpyFile, name: str, flat: Graph, returned: str, end: Cal
         printed += wrap("".join(str(piece) for piece in line.code), line.depth, comment)
     file.sections.append("\n".join(printed))
     return any(drawn)
+
+
+def plan_memory(graph: Graph) -> Memory:
+    """The memory that the function of a flat graph writes its values into."""
+    literals = {node.results[0]: Code(node.op.numpy(Probe(node))) for node in graph.nodes if isinstance(node.op, Scalar)}
+    return assign_memory(graph, lambda node: _writes(node, literals))
 
 
 def _writes(node: Node, literals: Mapping[Value, Code]) -> bool:

@@ -6,14 +6,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, final
 
+from compiler.backends.numpy_steps import plan_memory
 from compiler.diagnostics import Diagnostic, SpecError
 from compiler.diagnostics.snippet import escape
 from compiler.front.checked import Checked
 from compiler.ir.graph import Graph, owned_parameters
-from compiler.ir.training import Program
+from compiler.ir.training import Program, Step
+from compiler.passes.autodiff import DerivativeError
 from compiler.passes.program_facts import ProgramFacts, Tape, find_facts, shared_networks, shared_types
-from compiler.passes.program_plan import ProgramPlan, network_modes, plan_spec
-from netlang.report.amounts import format_count
+from compiler.passes.program_plan import ProgramPlan, network_modes, plan_spec, training_networks
+from compiler.passes.step_gradient import flat_values, step_gradient
+from netlang.report.amounts import format_bytes, format_count
 from netlang.report.calls import describe_record
 from netlang.report.tables import draw_table
 
@@ -72,7 +75,7 @@ def summarize_plan(checked: Checked) -> PlanSummary:
     return PlanSummary(
         tuple(row for index in range(len(program.steps)) for row in _network_rows(program, plan, facts, index, counts)),
         tuple(row for index in range(len(plan.shared)) for row in _value_rows(program, plan, facts, index)),
-        tuple(_notes(program, plan, facts)),
+        (*_notes(program, plan, facts), *_memory_notes(checked, program)),
     )
 
 
@@ -121,6 +124,24 @@ def _notes(program: Program, plan: ProgramPlan, facts: ProgramFacts) -> Iterator
     if plan.carry is not None:
         for name, value in plan.carry.outputs.items():
             yield f"{name} {value.type} is carried to the next iteration"
+
+
+def _memory_notes(checked: Checked, program: Program) -> Iterator[str]:
+    """What NumPy's steps take for their values, scratch memory of kernels apart; nothing where it lacks a gradient or a size is open."""
+
+    def make(graph: Graph, step: Step | None) -> Graph:
+        if step is None:
+            return flat_values(graph, training_networks(program, None))
+        return step_gradient(step, training_networks(program, step)).graph
+
+    try:
+        graphs = plan_spec(checked, make).steps
+    except DerivativeError:
+        return
+    sizes = {"N": program.batch}
+    for step, graph in zip(program.steps, graphs, strict=True):
+        if set(graph.symbols) <= sizes.keys():
+            yield f"{step.name} with NumPy: {format_bytes(plan_memory(graph).bytes(sizes))} of planned memory at a batch of {program.batch}"
 
 
 def draw_plan(summary: PlanSummary, *, width: int | None, color: bool) -> str:

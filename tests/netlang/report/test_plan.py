@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
+import numpy as np
 import pytest
 
 import netlang
 from compiler.diagnostics import SpecError
 from compiler.front.checked import Checked, check
+from compiler.passes.program_plan import plan_spec
+from compiler.passes.step_gradient import read_step
 from compiler.source import Source
 from netlang.data import READERS
+from netlang.report.amounts import format_bytes
 from netlang.report.plan import draw_plan, summarize_plan
+from netlang.training.feed import Feed
+from netlang.training.numpy_functions import compile_steps, flatten
 
 SHARING = """
 netlang: 1
@@ -41,6 +48,22 @@ def made(text: str) -> Checked:
 def test_tables_of_programs(golden: Callable[[str, str], None]) -> None:
     specs = [made(SHARING), *(netlang.check(name).require() for name in ("gan/infogan_digits", "gan/vaegan_small", "gan/wgan", "lenet5"))]
     golden("program_tables", "\n".join(f"# {item.name}\n{draw_plan(summarize_plan(item), width=None, color=False)}" for item in specs))
+
+
+@pytest.mark.parametrize("spec", ["mlp", "lenet5"])
+def test_planned_memory_is_what_a_step_takes(spec: str) -> None:
+    checked = netlang.check(spec).require()
+    assert checked.program is not None
+    steps = [read_step(graph) for graph in plan_spec(checked, flatten(checked.program)).steps]
+    (compiled,) = compile_steps(steps, [], np)
+    arrays = {
+        item.key: np.ones([dim.constant or 0 for dim in item.type.shape], np.float32) for graph in steps for item in graph.graph.parameters
+    }  # fmt: skip
+    compiled(arrays, Feed(checked, 0).take("train"), None)
+    assert isinstance(compiled.function, partial)
+    taken = compiled.function.keywords["work"].bytes[0]
+    (note,) = summarize_plan(checked).notes
+    assert note == f"step_1 with NumPy: {format_bytes(taken)} of planned memory at a batch of 64"
 
 
 def test_what_a_step_leaves_out() -> None:

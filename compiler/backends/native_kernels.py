@@ -21,6 +21,7 @@ INCLUDES: Final = """#include <math.h>
 
 VECTORS: Final = """
 #if defined(__AVX512F__)
+#include <immintrin.h>
 #define BYTES 64
 #define ROWS 8
 #elif defined(__AVX__)
@@ -103,6 +104,18 @@ INLINE vec v_exp(vec x)
     return rest * two_to(half) * two_to(n - half);
 }
 
+/* a / b for b from 2 to 1e9 */
+INLINE vec short_quotient(vec a, vec b)
+{
+#if defined(__AVX512F__)
+    if (sizeof(real) == 4) {
+        vec near = (vec)_mm512_rcp14_ps((__m512)b);
+        return a * (near * ((real)2 - b * near));
+    }
+#endif
+    return a / b;
+}
+
 /* (exp(2|x|) - 1) / (exp(2|x|) + 1), with the sign of x */
 INLINE vec v_tanh(vec x)
 {
@@ -112,7 +125,7 @@ INLINE vec v_tanh(vec x)
     vec rest = short_expm1(split_exponent(twice, &n));
     vec scale = two_to(n);
     vec grown = rest * scale + (scale - (real)1);
-    return v_copysign(grown / (grown + (real)2), x);
+    return v_copysign(short_quotient(grown, grown + (real)2), x);
 }
 
 INLINE vec v_square(vec x) { return x * x; }
@@ -239,9 +252,8 @@ INLINE real *aligned(real *pointer) { return (real *)(((uintptr_t)pointer + BYTE
 
 /* out[lane] = the sum over factors of left[factor] by their panels, for rows from `first` to before `last` */
 static void multiply_rows(ptrdiff_t first, ptrdiff_t last, ptrdiff_t lanes, ptrdiff_t factors, ptrdiff_t inner, ptrdiff_t columns,
-                          const real *const *left, real *const *out, real *panels)
+                          const real *const *left, real *const *out, const real *panel)
 {
-    const real *panel = aligned(panels);
     for (ptrdiff_t lane = 0; lane < lanes; lane++)
         for (ptrdiff_t column = 0; column < columns; column += BLOCK, panel += factors * inner * BLOCK) {
             ptrdiff_t count = columns - column < BLOCK ? columns - column : BLOCK;
@@ -262,16 +274,21 @@ static void multiply_rows(ptrdiff_t first, ptrdiff_t last, ptrdiff_t lanes, ptrd
         }
 }
 
-/* weights [lanes, factors, inner, columns] as panels */
-void pack_weights(ptrdiff_t lanes, ptrdiff_t factors, ptrdiff_t inner, ptrdiff_t columns, const real *weights, real *panels)
+/* weights [lanes, factors], each [inner, columns] or turned, times a number, as panels */
+INLINE void pack_panels(ptrdiff_t lanes, ptrdiff_t factors, ptrdiff_t inner, ptrdiff_t columns, const real *const *weights,
+                        const int *turned, const real *scales, real *to)
 {
-    real *to = aligned(panels);
     for (ptrdiff_t lane = 0; lane < lanes; lane++)
         for (ptrdiff_t column = 0; column < columns; column += BLOCK) {
             ptrdiff_t count = columns - column < BLOCK ? columns - column : BLOCK;
-            for (ptrdiff_t row = 0; row < factors * inner; row++, to += BLOCK) {
-                memcpy(to, weights + (lane * factors * inner + row) * columns + column, (size_t)count * sizeof(real));
-                memset(to + count, 0, (size_t)(BLOCK - count) * sizeof(real));
+            for (ptrdiff_t factor = lane * factors; factor < (lane + 1) * factors; factor++, to += inner * BLOCK) {
+                const real *from = weights[factor] + column * (turned[factor] ? inner : 1);
+                ptrdiff_t down = turned[factor] ? 1 : columns, across = turned[factor] ? inner : 1;
+                if (count < BLOCK)
+                    memset(to, 0, (size_t)(inner * BLOCK) * sizeof(real));
+                for (ptrdiff_t row = 0; row < inner; row++)
+                    for (ptrdiff_t i = 0; i < count; i++)
+                        to[row * BLOCK + i] = scales[factor] * from[row * down + i * across];
             }
         }
 }

@@ -33,8 +33,6 @@ REALS: Final = {"f": "float", "d": "double"}
 """The types that are compiled, by NumPy's letter."""
 GRAIN: Final = 2**22
 """How many multiply-adds a thread is worth."""
-ALIGNMENT: Final = 128
-"""Bytes: two vectors of the widest machine."""
 NUMBERS: Final = 3 + len(SIZES)
 """How many numbers a function in C takes before its arrays."""
 SUFFIX: Final = "native"
@@ -122,13 +120,11 @@ class _Runner:
             return {}
         names = {name: function for name, function in self._names.items() if not name.startswith("__")}
         names |= {item.__name__: item for item in RUNTIME}
-        pack = library.pack_weights
-        pack.argtypes = [ctypes.c_ssize_t] * 4 + [ctypes.c_void_p] * 2
-        names[f"{self._stem}_pack_weights"] = pack
-        for name, arrays in made.source.names.items():
+        signatures = {name: [ctypes.c_ssize_t] * NUMBERS + [ctypes.c_void_p] * arrays for name, arrays in made.source.names.items()}
+        signatures |= {name: [ctypes.c_void_p] * arrays for name, arrays in made.source.setups.items()}
+        for name, types in signatures.items():
             function = getattr(library, name)
-            function.argtypes = [ctypes.c_ssize_t] * NUMBERS + [ctypes.c_void_p] * arrays
-            function.restype = None
+            function.argtypes, function.restype = types, None
             names[name] = function
         return execute("\n\n\n".join([copy_functions(made.text.used.values()), made.text.text]), "native", names)
 
@@ -144,15 +140,10 @@ def array_addresses(*arrays: np.ndarray) -> tuple[int, ...]:
     return tuple([array.__array_interface__["data"][0] for array in arrays])
 
 
-def pack_panels(
-    pack: Any, weights: np.ndarray, lanes: int, factors: int, inner: int, columns: int, empty: Callable[..., np.ndarray]
-) -> np.ndarray:
-    """Weights [lanes, factors, inner, columns], laid out for products in C."""
-    size = weights.itemsize
-    padded = -(-columns * size // ALIGNMENT) * ALIGNMENT
-    panels = empty((lanes * factors * inner * padded // size + ALIGNMENT // size,), weights.dtype)
-    pack(lanes, factors, inner, columns, *array_addresses(weights, panels))
-    return panels
+def set_up(function: Any, work: np.ndarray, *arrays: np.ndarray) -> None:
+    """Lay weights out in `work`."""
+    plain = [array if array.flags.c_contiguous else array.copy() for array in arrays]
+    function(*array_addresses(work, *plain))
 
 
 def run_rows(function: Any, rows: int, work: int, threads: int, sizes: tuple[int, ...], addresses: tuple[int, ...]) -> None:
@@ -178,7 +169,7 @@ def count_threads() -> int:
     return int(wanted) if wanted.isdecimal() and int(wanted) else len(os.sched_getaffinity(0))
 
 
-RUNTIME: Final = (array_addresses, pack_panels, run_rows, count_threads)
+RUNTIME: Final = (array_addresses, set_up, run_rows, count_threads)
 """What the text of native functions calls."""
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, final
 
 from compiler.backends.native_program import OPERATORS, RENAMED, TOTAL, Settled, row_width, settle
+from compiler.backends.native_setup import Setup
 from compiler.backends.scan_frame import number
 from compiler.backends.scan_kernels import Kernel
 from compiler.backends.scan_memory import CHUNK, STEP, WHOLE, Place, Slab
@@ -30,11 +31,12 @@ FEW: Final = 8
 @final
 @dataclass(slots=True)
 class NativeText:
-    """The C functions of a scan without what all share, and by name how many arrays they take."""
+    """The C functions of a scan without what all share, and by name how many arrays they take; `setups` are called once a scan."""
 
     stem: str
     functions: list[str] = field(default_factory=list)
     names: dict[str, int] = field(default_factory=dict)
+    setups: dict[str, int] = field(default_factory=dict)
 
     def settle(self, program: Program) -> Settled:
         """The program as its loop is to be printed."""
@@ -74,9 +76,10 @@ class _Loop:
         self.level = kernel.program.level
         self.arguments: dict[str, str] = {}
         self.pointers: dict[Place, str] = {}
-        self.vectors: dict[str, str] = {}
         self.totals: dict[int, str] = {}
         self.work = 0
+        self.name = f"{text.stem}_{'backward' if kernel.backward else 'forward'}_steps"
+        self.setup = Setup(kernel, f"{self.name}_setup")
         self.stages = self._cut()
         self.stored = self._find_stored()
         self.early = {self.places[step.result].slab for stage in self.stages if stage.early for step in stage.steps}
@@ -165,7 +168,7 @@ class _Loop:
         early: list[str] = []
         body: list[str] = []
         helpers: list[str] = []
-        name = f"{self.text.stem}_{'backward' if kernel.backward else 'forward'}_steps"
+        name = self.name
         for index, stage in enumerate(self.stages):
             if stage.product:
                 lines = self._print_product(stage)
@@ -179,6 +182,8 @@ class _Loop:
             body.append(f"memcpy({to} + first * {width}, {origin} + first * {width}, (size_t)((last - first) * {width}) * sizeof(*{to}));")
         if not body:
             return
+        function, self.text.setups[self.setup.name], work = self.setup.print()
+        self._setup_argument(work)
         arrays = "".join(f", {self._c_type(slab)} *{text}" for slab, text in self._slabs())
         setup = "".join(f", real *{text}" for text in self.arguments.values())
         sizes = "".join(f", ptrdiff_t {size}" for size in ("part", *SIZES))
@@ -186,12 +191,13 @@ class _Loop:
         direction = "t = count - 1; t >= 0; t--" if kernel.backward else "t = 0; t < count; t++"
         lines = [f"void {name}(ptrdiff_t first, ptrdiff_t last{sizes}{arrays}{setup})", "{"]
         lines += [f"    (void){size};" for size in ("part", *SIZES)]
+        lines += [f"    real *packed = aligned({self.arguments[work]});", "    (void)packed;"]
         if early:
             known = [line for place, line in zip(self.pointers, pointers, strict=True) if self._is_known(place)]
             lines += [f"    const int early = first == 0 && last == N && N < {FEW};", "    if (early) {", "        const ptrdiff_t t = 0;"]
             lines += [*("        " + line for line in (*known, *early)), "    }"]
         lines += [f"    for (ptrdiff_t {direction}) {{", *("        " + line for line in (*pointers, *body)), "    }", "}"]
-        self.text.functions.append("\n\n".join([*helpers, "\n".join(lines)]) + "\n")
+        self.text.functions.append("\n\n".join([function, *helpers, "\n".join(lines)]) + "\n")
         self.text.names[name] = len(self._slabs()) + len(self.arguments)
         self._print_call(name)
 
@@ -204,6 +210,9 @@ class _Loop:
         kernel = self.kernel
         texts = [*(kernel.arrays[slab] for slab, _ in self._slabs()), *self.arguments]
         kernel.head.text.insert(0, "    threads = count_threads()")
+        used = {slab for slab, _ in self._slabs()}
+        idle = {kernel.arrays[slab] for slab in kernel.memory.slabs if slab.scope == STEP and not slab.given and slab not in used}
+        kernel.head.text[:] = [line for line in kernel.head.text if line.partition(" = ")[0].strip() not in idle]
         kernel.static.append(f"addresses = array_addresses({', '.join(texts)})")
         brief = [slab for slab in kernel.memory.slabs if slab.scope == WHOLE and slab not in kernel.always | kernel.brief]
         short = bool(brief) and not kernel.backward
@@ -253,13 +262,10 @@ class _Loop:
         inner, outer = (dim.constant for dim in weights[0].type.shape)
         lanes, factors = (1, len(pairs)) if contract else (len(weights), 1)
         self.work += len(weights) * (inner or 0) * (outer or 0)
-        kernel = self.kernel
-        made = kernel.pack(weights, 2, product=True)
-        panels = kernel.names.claim("panels")
-        kernel.head.add(f"{panels} = pack_panels({self.text.stem}_pack_weights, {made}, {lanes}, {factors}, {inner}, {outer}, empty)")
+        panels = self.setup.add_panels(weights, lanes, factors)
         lefts = ", ".join(self._pointer(self.places[left]) for left, _ in pairs)
         outs = ", ".join(self._pointer(self.places[step.result]) for step in stage.steps)
-        call = f"first, last, {lanes}, {factors}, {inner}, {outer}, left, out, {self._setup_argument(panels)}"
+        call = f"first, last, {lanes}, {factors}, {inner}, {outer}, left, out, {panels}"
         return [
             "{",
             f"    const real *left[] = {{{lefts}}};",
@@ -333,8 +339,9 @@ class _Loop:
         if item not in known:
             truth = item.type.dtype is DType.bool
             if self.level[item] == SETUP:
-                pointer, own = self._setup(item), (item.type.shape[-1].constant if item.type.rank else 1)
-                given[pointer] = ("const real", pointer)
+                start, own = self.setup.add_vector(item), (item.type.shape[-1].constant if item.type.rank else 1)
+                pointer = f"w{start}"
+                given[pointer] = ("const real", f"packed + {start}")
             else:
                 pointer, own = self._given(self.places[item], width, given), row_width(item.type)
             suffix = "_truth" * truth
@@ -342,18 +349,6 @@ class _Loop:
             known[item] = f"v{len(known)}"
             lines.append(f"{'mask' if truth else 'vec'} {known[item]} = {text};")
         return known[item]
-
-    def _setup(self, value: Value) -> str:
-        """Weights that every row has: an array of their own, as they may be a view."""
-        kernel = self.kernel
-        key = kernel.setup_text(value)
-        if not any(step.result is value and step.is_elementwise for step in kernel.program.setup):
-            known = self.vectors.get(key)
-            if known is None:
-                known = self.vectors[key] = kernel.names.claim("vector")
-                kernel.head.add(f"{known} = np.ascontiguousarray({key}, dtype)")
-            key = known
-        return self._setup_argument(key)
 
     def _expression(self, step: Step, operands: list[str]) -> str:
         name = RENAMED.get(step.function, step.function)

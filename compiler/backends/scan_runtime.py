@@ -157,10 +157,10 @@ def scan_products(work):
 
 def suits_arrays(tensors):
     """Whether NumPy may work on the memory of these tensors: plain ones on the CPU, of one floating-point type, traced by nobody."""
-    floats = {item.dtype for item in tensors if item.dtype.is_floating_point}
+    floats = {dtype for dtype in {item.dtype for item in tensors} if dtype.is_floating_point}
     if len(floats) != 1 or not floats <= {torch.float32, torch.float64}:
         return False
-    if any(item.device.type != "cpu" or type(item) not in (torch.Tensor, torch.nn.Parameter) for item in tensors):
+    if not {type(item) for item in tensors} <= {torch.Tensor, torch.nn.Parameter} or not all(item.is_cpu for item in tensors):
         return False
     if torch.compiler.is_exporting() or torch.jit.is_tracing():
         return False

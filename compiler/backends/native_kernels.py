@@ -199,13 +199,41 @@ def print_numbers(real: str) -> str:
     suffix = "f" if real == "float" else ""
     single = "".join(f"EACH({name}, {name}{suffix})\n" for name in SINGLE)
     parts = [INCLUDES, NUMBERS[real], f"static const real SERIES[] = {{{series}}};\n", VECTORS, FUNCTIONS, single]
-    return "".join([*parts, POWER.replace("pow", f"pow{suffix}"), print_products()])
+    return "".join([*parts, POWER.replace("pow", f"pow{suffix}"), print_products(), print_outer()])
 
 
 def print_products() -> str:
     """Sums of products of rows by panels: `multiply_rows`, and `pack_weights`, which makes panels."""
     kernels = "".join(_print_rows(rows, unrolled) for rows, unrolled in ((1, 4), (2, 2), (4, 1)))
     return f"{kernels}#if ROWS == 8\n{_print_rows(8, 1)}#endif\n{MULTIPLY}"
+
+
+def print_outer() -> str:
+    """Products of rows, turned, by rows: `add_outer`."""
+    kernels = "".join(_print_outer_rows(rows) for rows in (1, 2, 4))
+    return f"{kernels}#if ROWS == 8\n{_print_outer_rows(8)}#endif\n{OUTER}"
+
+
+def _print_outer_rows(rows: int) -> str:
+    """Some rows of a product by one block of columns: sums over `count` rows of both sides."""
+    sums = [f"s{row}_{half}" for row in range(rows) for half in (0, 1)]
+    lines = [
+        f"INLINE void outer_{rows}(ptrdiff_t count, const real *a, ptrdiff_t down, const real *b, ptrdiff_t across, real *out,",
+        "                    ptrdiff_t low, ptrdiff_t high, int fresh)",
+        "{",
+        f"    vec {', '.join(f'{name} = {{0}}' for name in sums)};",
+        "    if (!fresh) {",
+    ]
+    for row in range(rows):
+        lines += [f"        s{row}_0 = load(out + {row} * across, low);", f"        s{row}_1 = load(out + {row} * across + WIDTH, high);"]
+    lines += ["    }", "    for (ptrdiff_t row = 0; row < count; row++, a += down, b += across) {"]
+    lines += ["        vec b0 = load(b, low), b1 = load(b + WIDTH, high);"]
+    for row in range(rows):
+        lines += [f"        s{row}_0 += a[{row}] * b0;", f"        s{row}_1 += a[{row}] * b1;"]
+    lines.append("    }")
+    for row in range(rows):
+        lines += [f"    store(out + {row} * across, s{row}_0, low);", f"    store(out + {row} * across + WIDTH, s{row}_1, high);"]
+    return "\n".join([*lines, "}", "", ""])
 
 
 def _print_rows(rows: int, unrolled: int) -> str:
@@ -291,5 +319,46 @@ INLINE void pack_panels(ptrdiff_t lanes, ptrdiff_t factors, ptrdiff_t inner, ptr
                         to[row * BLOCK + i] = scales[factor] * from[row * down + i * across];
             }
         }
+}
+"""
+
+OUTER: Final = """
+#define OUTER_ROWS 128
+
+INLINE void outer_columns(ptrdiff_t first, ptrdiff_t last, ptrdiff_t down, ptrdiff_t across, ptrdiff_t count, const real *left,
+                          const real *right, real *out, ptrdiff_t low, ptrdiff_t high, int fresh)
+{
+    ptrdiff_t row = first;
+#if ROWS == 8
+    for (; row + 8 <= last; row += 8)
+        outer_8(count, left + row, down, right, across, out + row * across, low, high, fresh);
+#endif
+    for (; row + 4 <= last; row += 4)
+        outer_4(count, left + row, down, right, across, out + row * across, low, high, fresh);
+    if (row + 2 <= last) {
+        outer_2(count, left + row, down, right, across, out + row * across, low, high, fresh);
+        row += 2;
+    }
+    if (row < last)
+        outer_1(count, left + row, down, right, across, out + row * across, low, high, fresh);
+}
+
+/* out [down, across] += left [count, down], turned, by right [count, across], for rows of out from `first` to before `last` */
+INLINE void add_outer(ptrdiff_t first, ptrdiff_t last, ptrdiff_t down, ptrdiff_t across, ptrdiff_t count, const real *left,
+                      const real *right, real *out, int fresh)
+{
+    first = first < 0 ? 0 : first;
+    last = last > down ? down : last;
+    for (ptrdiff_t start = 0; start < count && first < last; start += OUTER_ROWS) {
+        ptrdiff_t rows = count - start < OUTER_ROWS ? count - start : OUTER_ROWS;
+        const real *a = left + start * down, *b = right + start * across;
+        ptrdiff_t column = 0;
+        for (; column + BLOCK <= across; column += BLOCK)
+            outer_columns(first, last, down, across, rows, a, b + column, out + column, WIDTH, WIDTH, fresh && !start);
+        if (across - column >= WIDTH)
+            outer_columns(first, last, down, across, rows, a, b + column, out + column, WIDTH, across % WIDTH, fresh && !start);
+        else if (across > column)
+            outer_columns(first, last, down, across, rows, a, b + column, out + column, across % WIDTH, 0, fresh && !start);
+    }
 }
 """

@@ -7,10 +7,11 @@ the batch of values that the loop has are taken out and named, for the loop can 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, final
 
 from compiler.backends.native_kernels import SINGLE
+from compiler.ir.cell import BATCH
 from compiler.ir.graph import Value
 from compiler.ir.types import DType, TensorType
 from compiler.ops.reduce import Sum, reduced_axes
@@ -33,6 +34,8 @@ OPERATORS: Final = {
     "logical_not": "~{}",
 }
 RENAMED: Final = {"absolute": "abs", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arctanh": "atanh"}
+OUTER: Final = "outer"
+"""The function of a step that multiplies all rows of a value, turned, by those of another."""
 OWN: Final = {"abs", "negative", "copysign", "exp", "tanh", "square", "reciprocal", "sign", "maximum", "minimum", "power"}
 TOTAL: Final = "total"
 """The function of a step that adds a value up over rows and time."""
@@ -41,10 +44,14 @@ TOTAL: Final = "total"
 @final
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A program with as much as may be in its loop; `totals` are by value the steps that add another up."""
+    """A program with as much as may be in its loop; `totals` are by value the steps that add another up.
+
+    `outers` are by value the products of two others, rows of numbers, over all rows, the first of them turned.
+    """
 
     program: Program
-    totals: Mapping[Value, Step]
+    totals: Mapping[Value, Step] = field(default_factory=dict)
+    outers: Mapping[Value, Step] = field(default_factory=dict)
 
 
 def settle(program: Program) -> Settled:
@@ -64,9 +71,13 @@ def settle(program: Program) -> Settled:
         (after if used or not fits(step, level) else behind).append(step)
     totals = {step.result: Step(TOTAL, step.operands, step.result) for step in after if _is_total(step, after)}
     after = [step for step in after if step.result not in totals]
+    outers = _find_outers(after, level, {step.result for step in (*moved, *program.loop, *behind)})
+    after = [step for step in after if step.result not in outers]
+    read = {value for step in after for value in step.values}.union(item for item in program.results.values() if isinstance(item, Value))
+    after = [step for step in after if step.function != "transpose" or step.result in read]
     level.update((step.result, CARRIED) for step in (*moved, *behind))
     loop = [*reversed(moved), *program.loop, *behind]
-    return Settled(replace(program, before=before[::-1], loop=loop, after=after), totals)
+    return Settled(replace(program, before=before[::-1], loop=loop, after=after), totals, outers)
 
 
 def _is_total(step: Step, after: list[Step]) -> bool:
@@ -81,6 +92,22 @@ def _is_total(step: Step, after: list[Step]) -> bool:
     return not any(value is other.result or step.result in other.values for other in after)
 
 
+def _find_outers(after: list[Step], level: Mapping[Value, int], made: set[Value]) -> dict[Value, Step]:
+    """The products of rows by rows after the loop that nothing there reads."""
+    producer = {step.result: step for step in after}
+    read = {value for step in after for value in step.values}
+    found: dict[Value, Step] = {}
+    for step in after:
+        turned = producer.get(step.values[0]) if step.function == "matmul" else None
+        if turned is None or turned.function != "transpose" or step.result in read:
+            continue
+        pair = turned.values[0], step.values[1]
+        rows = all(value.type.rank == 2 and _is_row(value.type) and value.type.dtype is DType.f32 for value in pair)
+        if rows and not any(value in producer or (value not in made and level[value] == CARRIED) for value in pair):
+            found[step.result] = Step(OUTER, pair, step.result)
+    return found
+
+
 def row_width(type: TensorType) -> int:
     """How many numbers an example has; raises Unsupported where they are no row."""
     if not _is_row(type):
@@ -89,7 +116,9 @@ def row_width(type: TensorType) -> int:
 
 
 def _is_row(type: TensorType) -> bool:
-    return type.rank in (1, 2) and all(dim.constant for dim in type.shape[1:]) and type.dtype in (DType.f32, DType.bool)
+    if type.rank not in (1, 2) or BATCH not in type.shape[0].symbols or type.dtype not in (DType.f32, DType.bool):
+        return False
+    return all(dim.constant for dim in type.shape[1:])
 
 
 def fits(step: Step, level: Mapping[Value, int]) -> bool:

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, final
 
+from compiler.backends.native_outer import print_outer
+from compiler.backends.native_pointers import Pointers, c_type
 from compiler.backends.native_program import OPERATORS, RENAMED, TOTAL, Settled, row_width, settle
 from compiler.backends.native_setup import Setup
 from compiler.backends.scan_frame import number
@@ -50,6 +52,10 @@ class NativeText:
     def print_loop(self, kernel: Kernel, moves: Iterable[tuple[Place, Place]]) -> None:
         """Print a loop: a C function here, and its call into the kernel."""
         _Loop(kernel, self, tuple(moves)).print()
+        if kernel.outers:
+            name = f"{self.stem}_backward_weights"
+            text, self.names[name] = print_outer(kernel, name, list(kernel.outers.values()), SIZES)
+            self.functions.append(text)
 
 
 @final
@@ -75,14 +81,14 @@ class _Loop:
         self.places = kernel.memory.places
         self.level = kernel.program.level
         self.arguments: dict[str, str] = {}
-        self.pointers: dict[Place, str] = {}
         self.totals: dict[int, str] = {}
         self.work = 0
         self.name = f"{text.stem}_{'backward' if kernel.backward else 'forward'}_steps"
         self.setup = Setup(kernel, f"{self.name}_setup")
         self.stages = self._cut()
         self.stored = self._find_stored()
-        self.early = {self.places[step.result].slab for stage in self.stages if stage.early for step in stage.steps}
+        early = {self.places[step.result].slab for stage in self.stages if stage.early for step in stage.steps}
+        self.pointers = Pointers(kernel, early)
 
     # what is done ---------------------------------------------------------------------------------------------------------
 
@@ -178,39 +184,37 @@ class _Loop:
                 body += self._print_pass(f"{name}_{index}", stage, helpers)
         for target, source in self.moves:
             width = row_width(target.slab.type)
-            to, origin = self._pointer(target), self._pointer(source)
+            to, origin = self.pointers.name(target), self.pointers.name(source)
             body.append(f"memcpy({to} + first * {width}, {origin} + first * {width}, (size_t)((last - first) * {width}) * sizeof(*{to}));")
         if not body:
             return
         function, self.text.setups[self.setup.name], work = self.setup.print()
         self._setup_argument(work)
-        arrays = "".join(f", {self._c_type(slab)} *{text}" for slab, text in self._slabs())
         setup = "".join(f", real *{text}" for text in self.arguments.values())
         sizes = "".join(f", ptrdiff_t {size}" for size in ("part", *SIZES))
-        pointers = [self._print_pointer(place, text) for place, text in self.pointers.items()]
         direction = "t = count - 1; t >= 0; t--" if kernel.backward else "t = 0; t < count; t++"
-        lines = [f"void {name}(ptrdiff_t first, ptrdiff_t last{sizes}{arrays}{setup})", "{"]
+        lines = [f"void {name}(ptrdiff_t first, ptrdiff_t last{sizes}{self.pointers.parameters()}{setup})", "{"]
         lines += [f"    (void){size};" for size in ("part", *SIZES)]
         lines += [f"    real *packed = aligned({self.arguments[work]});", "    (void)packed;"]
         if early:
-            known = [line for place, line in zip(self.pointers, pointers, strict=True) if self._is_known(place)]
+            known = self.pointers.declare(self._early_places())
             lines += [f"    const int early = first == 0 && last == N && N < {FEW};", "    if (early) {", "        const ptrdiff_t t = 0;"]
             lines += [*("        " + line for line in (*known, *early)), "    }"]
-        lines += [f"    for (ptrdiff_t {direction}) {{", *("        " + line for line in (*pointers, *body)), "    }", "}"]
+        lines += [f"    for (ptrdiff_t {direction}) {{", *("        " + line for line in (*self.pointers.declare(), *body)), "    }", "}"]
         self.text.functions.append("\n\n".join([function, *helpers, "\n".join(lines)]) + "\n")
-        self.text.names[name] = len(self._slabs()) + len(self.arguments)
+        self.text.names[name] = len(self.pointers.slabs()) + len(self.arguments)
         self._print_call(name)
 
-    def _is_known(self, place: Place) -> bool:
-        """Whether an early product reads or makes what is there."""
-        values = [value for stage in self.stages if stage.early for step in stage.steps for value in (*step.values[::2], step.result)]
-        return any(self.places[value] == place for value in values)
+    def _early_places(self) -> set[Place]:
+        """What early products read and make."""
+        steps = [step for stage in self.stages if stage.early for step in stage.steps]
+        return {self.places[value] for step in steps for value in (*step.values[::2], step.result)}
 
     def _print_call(self, name: str) -> None:
         kernel = self.kernel
-        texts = [*(kernel.arrays[slab] for slab, _ in self._slabs()), *self.arguments]
+        texts = [*self.pointers.arguments(), *self.arguments]
         kernel.head.text.insert(0, "    threads = count_threads()")
-        used = {slab for slab, _ in self._slabs()}
+        used = self.pointers.slabs()
         idle = {kernel.arrays[slab] for slab in kernel.memory.slabs if slab.scope == STEP and not slab.given and slab not in used}
         kernel.head.text[:] = [line for line in kernel.head.text if line.partition(" = ")[0].strip() not in idle]
         kernel.static.append(f"addresses = array_addresses({', '.join(texts)})")
@@ -219,36 +223,6 @@ class _Loop:
         known = {"span": short, "base": short, "keep": not kernel.backward, "inward": kernel.backward}
         sizes = ", ".join(size if known.get(size, True) else "0" for size in SIZES)
         kernel.body.add(f"run_rows({name}, N, {self.work} * count, threads, ({sizes}), addresses)")
-
-    def _slabs(self) -> list[tuple[Slab, str]]:
-        slabs = dict.fromkeys(place.slab for place in self.pointers)
-        return [(slab, f"array_{index}") for index, slab in enumerate(slabs)]
-
-    @staticmethod
-    def _c_type(slab: Slab) -> str:
-        return "uint8_t" if slab.type.dtype is DType.bool else "real"
-
-    def _pointer(self, place: Place) -> str:
-        return self.pointers.setdefault(place, f"p{len(self.pointers)}")
-
-    def _print_pointer(self, place: Place, text: str) -> str:
-        """The place of a value in step t, as a pointer to its first row."""
-        kernel, slab = self.kernel, place.slab
-        name = dict(self._slabs())[slab]
-        width = row_width(slab.type)
-        if slab.scope == STEP:
-            index = str(place.lane)
-        elif slab in self.early:
-            index = f"{place.lane} * chunk + (early ? t : 0)"
-        elif slab.scope == CHUNK:
-            index = f"{place.lane} * chunk + t"
-        elif slab in kernel.brief:
-            index = f"(keep ? {place.lane} * T + start + t : {place.lane})"
-        else:
-            whole = kernel.backward or slab in kernel.always or slab.given
-            steps, first = ("T", "start") if whole else ("span", "base")
-            index = f"{place.lane} * ({steps} + {slab.slots}) + {first} + t + {place.shift}"
-        return f"{self._c_type(slab)} *{text} = {name} + ({index}) * N * {width};"
 
     def _setup_argument(self, text: str) -> str:
         """The C name of an array that the NumPy text holds."""
@@ -263,8 +237,8 @@ class _Loop:
         lanes, factors = (1, len(pairs)) if contract else (len(weights), 1)
         self.work += len(weights) * (inner or 0) * (outer or 0)
         panels = self.setup.add_panels(weights, lanes, factors)
-        lefts = ", ".join(self._pointer(self.places[left]) for left, _ in pairs)
-        outs = ", ".join(self._pointer(self.places[step.result]) for step in stage.steps)
+        lefts = ", ".join(self.pointers.name(self.places[left]) for left, _ in pairs)
+        outs = ", ".join(self.pointers.name(self.places[step.result]) for step in stage.steps)
         call = f"first, last, {lanes}, {factors}, {inner}, {outer}, left, out, {panels}"
         return [
             "{",
@@ -325,9 +299,9 @@ class _Loop:
 
     def _given(self, place: Place, width: int, given: dict[str, tuple[str, str]]) -> str:
         """A pointer to a row, as a parameter of a pass."""
-        pointer = self._pointer(place)
+        pointer = self.pointers.name(place)
         own = row_width(place.slab.type)
-        given[pointer] = (self._c_type(place.slab), f"{pointer} + n * {own}")
+        given[pointer] = (c_type(place.slab), f"{pointer} + n * {own}")
         return pointer
 
     def _operand(

@@ -36,7 +36,7 @@ class BackwardFunction(Function):
         inputs = {value: self._place_gradient(result, value, kept) for value, result in backward.inputs.items()}
         self._keep_seeds()
         produced = {step.result for step in program.loop}
-        for step in program.after:
+        for step in (*program.after, *kernel.outers.values()):
             for value in step.values:
                 if value in produced:
                     kept.setdefault(value, CHUNK)
@@ -163,7 +163,7 @@ class BackwardFunction(Function):
         for key, gradient in plan.backward.parameters.items():
             made = program.results.get(gradient, gradient)
             name = totals[key] = kernel.names.claim(f"grad_{key}")
-            if made not in kernel.totals:
+            if made not in kernel.totals and made not in kernel.outers:
                 kernel.head.add(f"{name} = np.zeros_like({kernel.texts[plan.forward.parameters[key]]})")
             if isinstance(made, Value):
                 if program.level[made] == SETUP:

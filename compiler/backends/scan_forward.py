@@ -31,11 +31,11 @@ class Function:
         self, plan: ScanPlan, program: Program, reserved: set[str], *, backward: bool, tensors: bool, native: NativeText | None
     ) -> None:
         self.plan = plan
-        settled = native.settle(program) if native is not None else Settled(program, {})
+        settled = native.settle(program) if native is not None else Settled(program)
         self.program = settled.program
         entries = {value: name for name, value in plan.cell.graph.entries.items()}
         self.kernel = Kernel(self.program, reserved, entries, backward=backward, tensors=tensors)
-        self.kernel.native, self.kernel.totals = native, settled.totals
+        self.kernel.native, self.kernel.totals, self.kernel.outers = native, settled.totals, settled.outers
 
     def give(self, values: Iterable[Value], prefix: str = "") -> list[str]:
         """Arguments that are sequences, each a slab of its own."""

@@ -38,7 +38,7 @@ class Frame:
 
     `always` are slabs of results, which hold every step; `brief` ones hold every step only where the backward pass follows, and are
     read in the loop alone. `base` names the index of a chunk's first step in the other slabs, which may hold one chunk. `native` prints the
-    loop in C where it is given, and adds up `totals` for `finals`; `early` values may be made
+    loop in C where it is given, and makes `totals` and `outers` for `finals`; `early` values may be made
     for several steps at once.
     """
 
@@ -64,6 +64,7 @@ class Frame:
         self._borrowed: dict[Value, str] = {}
         self.native: NativeText | None = None
         self.totals: Mapping[Value, Step] = {}
+        self.outers: Mapping[Value, Step] = {}
         self.finals: Mapping[Value, list[str]] = {}
         self.early: set[Value] = set()
         self.always: set[Slab] = set()

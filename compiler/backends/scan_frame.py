@@ -98,10 +98,11 @@ class Frame:
             lanes.append("chunk")
         arguments = f"{self.shape(slab.type, *lanes)}, {self.dtype(slab.type.dtype)}"
         if slab in self.brief:
-            self.used["same_each_step"] = same_each_step
             name, axis = self.arrays[slab], int(slab.lanes > 1)
             self.head.add(f"{name} = empty({self.shape(slab.type, *lanes[:-1], 'T if keep else 1')}, {self.dtype(slab.type.dtype)})")
-            self.head.add(f"{name} = {name} if keep else same_each_step({name}, T, {axis})")
+            if self.native is None:
+                self.used["same_each_step"] = same_each_step
+                self.head.add(f"{name} = {name} if keep else same_each_step({name}, T, {axis})")
         else:
             self.head.add(f"{self.arrays[slab]} = {'np.' * result}empty({arguments})")
 

@@ -24,23 +24,12 @@ ARRAYS: Final = '''class ScanFunction(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, scan, lengths, reverse, sequences, *tensors):
-        forward, _, ranks, loop = scan
-        arrays = [None if item is None else item.detach().numpy() for item in tensors]
-        valid = None if lengths is None else lengths.numpy()
-        given = [to_steps(item, valid, reverse) for item in arrays[:sequences]]
-        given += steps_going(valid, given[0].shape[0], ranks, reverse)
-        keep = any(ctx.needs_input_grad)
-        buffers = ScanBuffers()
-        with np.errstate(all="ignore"):
-            outputs, *states, saved = forward(*given, *arrays[sequences:], keep, buffers.empty)
-        buffers.give_back(saved if keep else ())
-        result = torch.from_numpy(in_order(outputs, reverse))
-        if keep:
-            ctx.scan, ctx.lengths, ctx.reverse, ctx.sequences = scan, lengths, reverse, sequences
-            ctx.given, ctx.saved, ctx.buffers = given, saved, buffers
-            ctx.save_for_backward(result, *tensors)
-            ctx.set_materialize_grads(False)
-        return result, *map(torch.from_numpy, states)
+        results, kept = run_scan_arrays(scan, lengths, reverse, sequences, tensors, True)
+        ctx.scan, ctx.lengths, ctx.reverse, ctx.sequences = scan, lengths, reverse, sequences
+        ctx.given, ctx.saved, ctx.buffers = kept
+        ctx.save_for_backward(results[0], *tensors)
+        ctx.set_materialize_grads(False)
+        return results
 
     @staticmethod
     def backward(ctx, grad_outputs, *grad_states):
@@ -69,6 +58,19 @@ ARRAYS: Final = '''class ScanFunction(torch.autograd.Function):
             None,
             *(torch.from_numpy(item) if wanted and item is not None else None for item, wanted in needed),
         )
+
+
+def run_scan_arrays(scan, lengths, reverse, sequences, tensors, keep):
+    """Outputs [T, N, …] and final states, and with `keep` what the backward pass reads."""
+    arrays = [None if item is None else item.detach().numpy() for item in tensors]
+    valid = None if lengths is None else lengths.numpy()
+    given = [to_steps(item, valid, reverse) for item in arrays[:sequences]]
+    given += steps_going(valid, given[0].shape[0], scan[2], reverse)
+    buffers = ScanBuffers()
+    with np.errstate(all="ignore"):
+        outputs, *states, saved = scan[0](*given, *arrays[sequences:], keep, buffers.empty)
+    buffers.give_back(saved if keep else ())
+    return tuple(map(torch.from_numpy, [in_order(outputs, reverse), *states])), (given, saved, buffers)
 
 
 class ScanBuffers:
@@ -160,7 +162,9 @@ def suits_arrays(tensors):
     floats = {dtype for dtype in {item.dtype for item in tensors} if dtype.is_floating_point}
     if len(floats) != 1 or not floats <= {torch.float32, torch.float64}:
         return False
-    if not {type(item) for item in tensors} <= {torch.Tensor, torch.nn.Parameter} or not all(item.is_cpu for item in tensors):
+    if not {type(item) for item in tensors} <= {torch.Tensor, torch.nn.Parameter}:
+        return False
+    if not all(item.is_cpu for item in tensors):
         return False
     if torch.compiler.is_exporting() or torch.jit.is_tracing():
         return False
@@ -173,8 +177,11 @@ def scan_arrays(scan, lengths, reverse, sequences, tensors):
     return call(scan, lengths, reverse, sequences, *tensors)
 
 
-def apply_scan(*arguments):
-    outputs, *states = ScanFunction.apply(*arguments)
+def apply_scan(scan, lengths, reverse, sequences, *tensors):
+    if torch.is_grad_enabled() and any(item is not None and item.requires_grad for item in tensors):
+        outputs, *states = ScanFunction.apply(scan, lengths, reverse, sequences, *tensors)
+    else:
+        (outputs, *states), _ = run_scan_arrays(scan, lengths, reverse, sequences, tensors, False)
     return outputs.transpose(0, 1), *states'''
 
 NAMES: Final = frozenset(re.findall(r"^(?:def|class) (\w+)", f"{TRANSFORMED}\n{ARRAYS}", re.MULTILINE))

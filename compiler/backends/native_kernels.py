@@ -70,7 +70,7 @@ INLINE mask splat_truth(uint8_t value) { return (mask){0} - (whole)(value != 0);
 """
 
 FUNCTIONS: Final = """
-/* exp(r) - 1 for |r| < 0.35, by its series */
+/* exp(r) - 1 for |r| < 0.35 */
 INLINE vec short_expm1(vec r)
 {
     vec sum = splat(SERIES[0]);
@@ -116,14 +116,23 @@ INLINE vec short_quotient(vec a, vec b)
     return a / b;
 }
 
-/* (exp(2|x|) - 1) / (exp(2|x|) + 1), with the sign of x */
+/* the smaller of both; x where it is no number */
+INLINE vec at_most(vec limit, vec x)
+{
+#if defined(__AVX512F__)
+    return sizeof(real) == 4 ? (vec)_mm512_min_ps((__m512)limit, (__m512)x) : (vec)_mm512_min_pd((__m512d)limit, (__m512d)x);
+#else
+    return choose(x > limit, limit, x);
+#endif
+}
+
+/* (exp(2|x|) - 1) / (exp(2|x|) + 1), with the sign of x; where log(2) is not exact enough, it is 1 */
 INLINE vec v_tanh(vec x)
 {
-    vec twice = v_abs(x) * (real)2;
-    twice = choose(twice > splat(TANH_HIGH), splat(TANH_HIGH), twice);
-    mask n;
-    vec rest = short_expm1(split_exponent(twice, &n));
-    vec scale = two_to(n);
+    vec twice = at_most(splat(TANH_HIGH), v_abs(x) * (real)2);
+    vec shifted = twice * (real)1.4426950408889634 + ROUNDING;
+    vec rest = short_expm1(twice - (shifted - ROUNDING) * (real)0.69314718055994531);
+    vec scale = (vec)(((mask)shifted << MANTISSA_BITS) + ((whole)EXPONENT_BIAS << MANTISSA_BITS));
     vec grown = rest * scale + (scale - (real)1);
     return v_copysign(short_quotient(grown, grown + (real)2), x);
 }
@@ -174,8 +183,13 @@ typedef int64_t whole;
 The two parts of log(2) are those of the Cephes library for float and of fdlibm for double.
 """
 
-TERMS: Final = {"float": 7, "double": 13}
-"""Up to which power the series of exp goes: the next is below the rounding of the sum for |r| < 0.35."""
+SERIES: Final = {
+    "float": (0.5, 0.16666577025597987, 0.041666554662057945, 0.008363173074512452, 0.0013926176119192207),
+    "double": tuple(1 / math.factorial(power) for power in range(2, 14)),
+}
+"""(exp(r) - 1 - r) / r^2 by powers of r, from the lowest: for float interpolated between the Chebyshev points of |r| <= log(2) / 2, which
+is within 2.3e-8 of exp(r) - 1 for its size; for double the series of exp.
+"""
 
 SINGLE: Final = (
     *("expm1", "log", "log1p", "log2", "sqrt", "cbrt", "floor", "ceil", "trunc", "rint"),
@@ -195,7 +209,7 @@ POWER: Final = """INLINE vec v_power(vec x, vec y)
 
 def print_numbers(real: str) -> str:
     """Everything before a scan's own functions, for `float` or `double`."""
-    series = ", ".join(f"(real){1 / math.factorial(power)!r}" for power in reversed(range(2, TERMS[real] + 1)))
+    series = ", ".join(f"(real){number!r}" for number in reversed(SERIES[real]))
     suffix = "f" if real == "float" else ""
     single = "".join(f"EACH({name}, {name}{suffix})\n" for name in SINGLE)
     parts = [INCLUDES, NUMBERS[real], f"static const real SERIES[] = {{{series}}};\n", VECTORS, FUNCTIONS, single]

@@ -1,8 +1,8 @@
 """How fast scans of cells are on two threads of a CPU in float32: `python -m tests.bench.bench_scan [cell …]`.
 
 Each cell runs three ways in turn: its own kernel (in C where a compiler is there, else NumPy's; NETLANG_NATIVE=0 turns C off; PyTorch's
-where it is one of PyTorch's), the cell written by hand as a PyTorch loop, and nn.LSTM of the same sizes. A training step is forward and backward with gradients of input and weights. For each
-multiply-add: the ratio to nn.LSTM divided by that of the multiply-adds of a step.
+where it is one of PyTorch's), the cell written by hand as a PyTorch loop, and nn.LSTM of the same sizes. A training step is forward and
+backward with gradients of input and weights. For each multiply-add: the ratio to nn.LSTM divided by that of the multiply-adds of a step.
 """
 
 from __future__ import annotations

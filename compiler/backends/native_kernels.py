@@ -236,14 +236,14 @@ def _print_outer_rows(rows: int) -> str:
         "                    ptrdiff_t low, ptrdiff_t high, int fresh)",
         "{",
         f"    vec {', '.join(f'{name} = {{0}}' for name in sums)};",
-        "    if (!fresh) {",
+        "    for (ptrdiff_t row = 0; row < count; row++, a += down, b += across) {",
     ]
-    for row in range(rows):
-        lines += [f"        s{row}_0 = load(out + {row} * across, low);", f"        s{row}_1 = load(out + {row} * across + WIDTH, high);"]
-    lines += ["    }", "    for (ptrdiff_t row = 0; row < count; row++, a += down, b += across) {"]
     lines += ["        vec b0 = load(b, low), b1 = load(b + WIDTH, high);"]
     for row in range(rows):
         lines += [f"        s{row}_0 += a[{row}] * b0;", f"        s{row}_1 += a[{row}] * b1;"]
+    lines += ["    }", "    if (!fresh) {"]
+    for row in range(rows):
+        lines += [f"        s{row}_0 += load(out + {row} * across, low);", f"        s{row}_1 += load(out + {row} * across + WIDTH, high);"]
     lines.append("    }")
     for row in range(rows):
         lines += [f"    store(out + {row} * across, s{row}_0, low);", f"    store(out + {row} * across + WIDTH, s{row}_1, high);"]
@@ -337,6 +337,15 @@ INLINE void pack_panels(ptrdiff_t lanes, ptrdiff_t factors, ptrdiff_t inner, ptr
 """
 
 OUTER: Final = """
+/* to the sums of all steps those of one, which begin anew */
+INLINE void add_up(real *sums, ptrdiff_t count)
+{
+    for (ptrdiff_t i = 0; i < count; i++) {
+        sums[i] += sums[count + i];
+        sums[count + i] = 0;
+    }
+}
+
 #define OUTER_ROWS 128
 
 INLINE void outer_columns(ptrdiff_t first, ptrdiff_t last, ptrdiff_t down, ptrdiff_t across, ptrdiff_t count, const real *left,

@@ -82,6 +82,7 @@ class _Loop:
         self.level = kernel.program.level
         self.arguments: dict[str, str] = {}
         self.totals: dict[int, str] = {}
+        self.flushes: list[str] = []
         self.work = 0
         self.name = f"{text.stem}_{'backward' if kernel.backward else 'forward'}_steps"
         self.setup = Setup(kernel, f"{self.name}_setup")
@@ -182,6 +183,7 @@ class _Loop:
                 body += [*["if (!early)"] * stage.early, *["if (inward)"] * stage.inward, *lines]
             else:
                 body += self._print_pass(f"{name}_{index}", stage, helpers)
+        body += self.flushes
         for target, source in self.moves:
             width = row_width(target.slab.type)
             to, origin = self.pointers.name(target), self.pointers.name(source)
@@ -281,20 +283,24 @@ class _Loop:
         ]
 
     def _total(self, step: Step, given: dict[str, tuple[str, str]]) -> str:
-        """A sum over rows and time, as a parameter of a pass: each thread has its own, and they are added up after the loop."""
+        """A sum over rows and time, as a parameter of a pass: each thread has its own, in two parts.
+
+        The rows of a step are added up before they are added to those of other steps, as long sums lose digits.
+        """
         kernel = self.kernel
         width = row_width(step.values[0].type)
         alike = [item.result for item in kernel.totals.values() if row_width(item.values[0].type) == width]
         if width not in self.totals:
             name = self.totals[width] = kernel.names.claim("totals")
-            kernel.head.add(f"{name} = np.zeros((threads, {len(alike)}, {width}), dtype)")
-            kernel.tail.add(f"{name} = {name}.sum(0)")
+            kernel.head.add(f"{name} = np.zeros((threads, 2, {len(alike)}, {width}), dtype)")
+            kernel.tail.add(f"{name} = {name}[:, 0].sum(0)")
+            self.flushes.append(f"add_up({self._setup_argument(name)} + part * {2 * len(alike) * width}, {len(alike) * width});")
         index = alike.index(step.result)
         for count, gradient in enumerate(kernel.finals.get(step.result, [])):
             lane = f"{self.totals[width]}[{index}]" if step.result.type.rank else f"{self.totals[width]}[{index}, 0]"
             kernel.tail.add(f"{gradient} = {lane}{'.copy()' if count or not step.result.type.rank else ''}")
         text = f"total_{index}_{width}"
-        given[text] = ("real", f"{self._setup_argument(self.totals[width])} + (part * {len(alike)} + {index}) * {width}")
+        given[text] = ("real", f"{self._setup_argument(self.totals[width])} + ((part * 2 + 1) * {len(alike)} + {index}) * {width}")
         return text
 
     def _given(self, place: Place, width: int, given: dict[str, tuple[str, str]]) -> str:

@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from compiler.backends import native_library
-from compiler.backends.native_library import NativeError, cache_folder, describe_hostile, lacks_native, load_library
+from compiler.backends.native_library import NativeError, cache_folder, describe_hostile, find_compiler, lacks_native, load_library
 from compiler.backends.scan_torch import load_torch_scan
 from compiler.backends.scan_ways import choose_way
 from tests.compiler.backends.stepping import assert_close, cell, draw_tensors, run_scan
+
+pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C compiler is here")
 
 SOURCE = "int answer(void) { return 42; }\n"
 

@@ -16,10 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from compiler.backends import native_scan
+from compiler.backends.native_library import find_compiler
 from compiler.backends.scan_torch import load_torch_scan
 from compiler.ir.cell import Cell
 from tests.compiler.backends.stepping import assert_close, cell, draw_tensors, pull, written
 from tests.compiler.backends.test_scan_kernels import BUNDLED, OWN, compare, drawn, own
+
+pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C compiler is here")
 
 ROWS_OF_NUMBERS: Final = [name for name in OWN if name not in ("a state without units", "a fast weight", "softmax in the loop")]
 

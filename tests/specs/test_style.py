@@ -12,6 +12,9 @@ from compiler.ir.training import Adam
 from compiler.passes.program_plan import plan_spec
 from netlang.model import Backend
 from netlang.training import StepRecord
+from netlang.training.engines import make_engine
+from netlang.training.feed import Feed
+from netlang.training.loop import Inputs
 from netlang.training.weights import encode_weights, expected_types
 from netlang.weights import store_array
 
@@ -99,3 +102,19 @@ def test_the_objective_falls_a_hundredfold_in_a_hundred_steps(name: str, tmp_pat
     assert found["torch"][0] > 100 * found["torch"][5], "the sixth record is after a hundred steps of L-BFGS"
     np.testing.assert_allclose(found["numpy"][0], found["torch"][0], rtol=1e-4)
     np.testing.assert_allclose(found["numpy"][1], found["torch"][1], rtol=0.05)
+
+
+@pytest.mark.parametrize(("name", "settings"), [("deepdream", {"size": 48}), ("invert", {"size": 48}), ("fast", {"size": 32, "shown": 48})])
+def test_neighbours_take_a_step_that_changes_what_they_train(name: str, settings: dict[str, int]) -> None:
+    checked = netlang.check(f"style/{name}", set=settings).require()
+    assert checked.program is not None
+    (step,) = checked.program.steps
+    engine, feed = make_engine(checked, 0, 10, "torch", "cpu", 1), Feed(checked, 0)
+    fixed = engine.place(feed.fixed)
+    engine.begin(fixed)
+    before = {name: {key: bytes(item.data) for key, item in found.items()} for name, found in engine.weights().items()}
+    found = engine.update(0, Inputs(feed, engine, fixed).read(step.graph), 0, 10)
+    after = {name: {key: bytes(item.data) for key, item in found.items()} for name, found in engine.weights().items()}
+    engine.close()
+    assert np.isfinite(found.objective)
+    assert {name for name in after if after[name] != before[name]} == set(step.update)

@@ -104,6 +104,21 @@ def test_the_objective_falls_a_hundredfold_in_a_hundred_steps(name: str, tmp_pat
     np.testing.assert_allclose(found["numpy"][1], found["torch"][1], rtol=0.05)
 
 
+@pytest.mark.slow
+def test_both_back_ends_paint_alike_for_twenty_steps(tmp_path: Path) -> None:
+    """In f64; the objective after twenty steps of L-BFGS, each of one evaluation at least, is the second record's."""
+    weights = write_he(tmp_path / "he.safetensors", "style/gatys")
+    given: dict[str, object] = {"size": 32, "start": "noise", "iterations": 2, "content": "skimage:astronaut", "style": "skimage:coffee"}
+    found = {}
+    backends: tuple[Backend, ...] = ("torch", "numpy")
+    for backend in backends:
+        folder = tmp_path / backend
+        records = netlang.train("style/gatys", set=given, folder=folder, backend=backend, weights=weights, threads=1, dtype="f64")
+        found[backend] = [record.objective for record in records if isinstance(record, StepRecord)]
+    assert found["torch"][1] < found["torch"][0] / 5
+    np.testing.assert_allclose(found["numpy"], found["torch"], rtol=1e-3)
+
+
 @pytest.mark.parametrize(("name", "settings"), [("deepdream", {"size": 48}), ("invert", {"size": 48}), ("fast", {"size": 32, "shown": 48})])
 def test_neighbours_take_a_step_that_changes_what_they_train(name: str, settings: dict[str, int]) -> None:
     checked = netlang.check(f"style/{name}", set=settings).require()

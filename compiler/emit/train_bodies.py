@@ -22,6 +22,9 @@ ROWS: Final = "N"
 """What the number of examples is called where no tensor tells it: in training, and as a parameter of functions."""
 INDENT: Final = "    "
 
+MOST_SPELLED: Final = 4
+"""How many results a return type spells out one by one."""
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,8 @@ def print_graph(text: TrainText, graph: Graph, name: str, doc: str, rows: str = 
     called = tuple(called_networks(graph))
     listed = [*(f"{item}: nn.Module" for item in text.variables(called)), *(f"{item}: torch.Tensor" for item in inputs.values())]
     listed += [f"{rows}: int"] * given
-    kind = "torch.Tensor" if len(codes) == 1 else f"tuple[{', '.join(['torch.Tensor'] * len(codes))}]"
+    several = "torch.Tensor, ..." if len(codes) > MOST_SPELLED else ", ".join(["torch.Tensor"] * len(codes))
+    kind = "torch.Tensor" if len(codes) == 1 else f"tuple[{several}]"
     claimed = text.file.claim(name)
     printed = [*([decorator] if decorator else [])]
     printed += lines_text([Line(0, (f"def {claimed}({', '.join(listed)}) -> {kind}:",), body.note())])
